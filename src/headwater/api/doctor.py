@@ -1,0 +1,102 @@
+"""Whether all is well, and what to do where it isn't. Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from headwater import errors
+from headwater.api.results import Finding
+from headwater.engine import extension_available
+from headwater.orchestration import Session, open_session
+from headwater.project import LoadedProject
+from headwater.state import StateStore
+from headwater.storage import Lake
+
+#: Connectors that need an extension of the engine.
+_EXTENSIONS = {"postgres": "postgres_scanner", "mysql": "mysql_scanner", "sqlite": "sqlite_scanner"}
+
+
+def findings(project: LoadedProject) -> list[Finding]:
+    """What was looked at, each with how it is."""
+    found = [*_installation(project), _files(project)]
+    try:
+        session = open_session(project, create=False)
+    except (errors.LakeError, errors.StateError, errors.ProjectError, errors.QueryError, errors.SourceError) as error:
+        is_new = isinstance(error, errors.LakeUnavailable) and _was_never_made(project)
+        if is_new:
+            return [*found, Finding("lake", "ok", "there is none yet", "headwater run makes it")]
+        return [*found, Finding("lake", "failed", _words(error), error.hint or "")]
+    with session:
+        found += _lake(session.lake)
+        found += _state(session)
+    return found
+
+
+def _was_never_made(project: LoadedProject) -> bool:
+    catalog = project.config.lake.catalog
+    return "://" not in catalog and "${" not in catalog and not (project.directory / catalog).exists()
+
+
+def _words(error: errors.HeadwaterError) -> str:
+    return f"{error.code} {error.what}{f' ({error.found})' if error.found else ''}"
+
+
+def _installation(project: LoadedProject) -> Iterator[Finding]:
+    yield Finding("versions", "ok", f"headwater {version('headwater')}, Python {platform.python_version()}, DuckDB {version('duckdb')}")
+    needed = {
+        "ducklake",
+        "sqlite_scanner",
+        "httpfs",
+        *(_EXTENSIONS[source.type] for source in project.sources.values() if source.type in _EXTENSIONS),
+    }
+    missing = {name for name in needed if not extension_available(name)}
+    if missing:
+        listed = ", ".join(sorted(missing))
+        yield Finding("extensions", "failed", f"not installed for this version of DuckDB: {listed}", "pip install 'headwater[all]'")
+
+
+def _files(project: LoadedProject) -> Finding:
+    said = f"tables: {len(project.graph.nodes)}, sources: {len(project.sources)}, environment: {project.environment}"
+    if project.warnings:
+        return Finding("project", "warning", f"{said}; {len(project.warnings)} doubtful", "headwater lint")
+    return Finding("project", "ok", said)
+
+
+def _lake(lake: Lake) -> Iterator[Finding]:
+    state = lake.state()
+    yield Finding("lake", "ok", f"{lake.address.describe()}, snapshot {state.snapshot_id}, tables: {len(state.tables)}")
+    if lake.read_only:
+        yield Finding("lake", "warning", "nothing can be written there", "look at the permissions of its catalog and folder")
+    faults = lake.check_consistency()
+    for fault in faults:
+        yield Finding("lake", "failed", f"{fault.table or 'lake'}: {fault.message} [{fault.rule}]", "headwater restore DIR brings a backup back")
+    if not faults:
+        yield Finding("lake", "ok", "catalog, system tables and files fit together")
+    for pin in lake.pins():
+        kept = f"{pin.publication} at snapshot {pin.snapshot_id} since {pin.recorded_at:%Y-%m-%d} in {pin.environment}"
+        why = f": {pin.reason}" if pin.reason else ""
+        yield Finding("pin", "warning", f"{pin.table} is {kept}{why}; it keeps {pin.size_bytes:,} bytes", f"headwater publish {pin.table}")
+    waiting = lake.quarantine_counts()
+    if waiting:
+        said = ", ".join(f"{count:,} of {table}" for table, count in sorted(waiting.items()))
+        yield Finding("quarantine", "warning", f"rows wait: {said}", "headwater quarantine list")
+
+
+def _state(session: Session) -> Iterator[Finding]:
+    store: StateStore = session.state
+    runs = store.runs(environment=session.environment, limit=1)
+    yield Finding("state", "ok", f"{store.where}, {'last run ' + runs[0].run_id if runs else 'nothing has run yet'}")
+    newest, head = store.newest_snapshot(session.environment), session.lake.head()
+    if newest is not None and newest > head:
+        said = f"the state knows snapshot {newest}, the lake ends at {head}: the lake was restored from an older copy"
+        yield Finding("state", "warning", said, "headwater run goes on from what the lake holds")
+    known = store.known_runs({state.load.run_id for state in session.lake.state().tables.values() if state.load is not None})
+    unknown = {state.load.run_id for state in session.lake.state().tables.values() if state.load is not None} - known
+    if unknown:
+        said = f"the lake holds {len(unknown)} runs that the state doesn't know: the state was lost, or is an older copy"
+        yield Finding("state", "warning", said, "headwater run writes them down again; nothing is lost")
+    for holder in store.held_leases(session.environment).values():
+        if holder.is_alive is False:
+            yield Finding("state", "warning", f"run {holder.run_id} ended without letting go of its tables", "headwater run takes them over")

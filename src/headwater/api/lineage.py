@@ -1,0 +1,58 @@
+"""Lineage of a whole project: derived from its files, with what the lake knows of columns where it can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headwater.governance.lineage_graph import LineageGraph
+from headwater.governance.lineage_views import LineageView
+from headwater.orchestration import Session
+from headwater.project import LoadedProject
+from headwater.project.lineage import LineageCache, derive_all
+from headwater.spec.lineage import Lineage
+from headwater.spec.names import ColumnName, TableName
+from headwater.storage import TableState
+
+
+def _lineages(project: LoadedProject, deployed: Mapping[TableName, TableState]) -> dict[TableName, Lineage]:
+    """The lineage of every model. Columns of streams are those in the lake, else those that the contract declares. Kept in `.headwater/cache`."""
+    known: dict[TableName, Mapping[str, str]] = {}
+    told: dict[TableName, Lineage] = {}
+    for table, node in project.graph.nodes.items():
+        if node.kind == "stream":
+            declared = project.stream(table)[2].columns
+            known[table] = {name: column.type or "VARCHAR" for name, column in declared.items()}
+    for table, state in deployed.items():
+        name = project.graph.find(table)
+        if name is None or state.is_retired:
+            continue
+        known[name] = {column.name: column.type for column in state.columns}
+        recorded = state.definition.body.get("lineage")
+        if name in project.models and project.models[name].language == "python" and recorded:
+            told[name] = _decoded(recorded)
+    cache = LineageCache(project.directory / ".headwater" / "cache" / "lineage.json")
+    found = derive_all(project, {table: columns for table, columns in known.items() if columns}, cache=cache, told=told)
+    cache.save()
+    return found
+
+
+def view_lineage(project: LoadedProject, session: Session | None, name: str, *, upstream: bool, downstream: bool) -> LineageView:
+    """See `Project.lineage`."""
+    graph = LineageGraph(_lineages(project, session.lake.state().tables if session is not None else {}))
+    return LineageView.of(graph, graph.find(name), upstream=upstream, downstream=downstream)
+
+
+def _decoded(body: Mapping[str, Any]) -> Lineage:
+    """What a definition in the lake says of its lineage (`transformation.definitions` writes it)."""
+
+    def columns(items: list[list[str]]) -> frozenset[ColumnName]:
+        return frozenset(ColumnName(TableName(schema, table), column) for schema, table, column in items)
+
+    return Lineage(
+        tables=frozenset(TableName(*parts) for parts in body["tables"]),
+        value={name: columns(items) for name, items in body["value"].items()},
+        influence=columns(body["influence"]),
+        is_complete=body["is_complete"],
+        reason=body["reason"],
+    )

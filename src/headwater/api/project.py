@@ -1,0 +1,345 @@
+"""A project at hand: definitions read once, lake and state store opened when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from headwater.api.lake import LakeRoom
+from headwater.api.quarantine import Quarantine
+from headwater.api.result import Result
+from headwater.api.results import CheckResult, Finding, ListedTable, TableStatus
+from headwater.api.sources import Sources
+from headwater.errors import LakeError, Problem, StateError, StateUnavailable, TableNotFound, UnknownSelection, UnresolvedReference, UsageError
+from headwater.project import LoadedProject, load_project, select
+from headwater.spec.names import TableName
+from headwater.spec.runs import Event, Interval, RunSummary
+
+if TYPE_CHECKING:
+    from headwater.governance.lineage_views import LineageView
+    from headwater.orchestration import Session
+    from headwater.transformation import UnitTestResult
+
+Listener = Callable[[Event], None]
+
+
+def open(directory: str | Path = ".", *, environment: str | None = None, vars: Mapping[str, str | int | float | bool] | None = None) -> Project:
+    """Opens the project in `directory`.
+
+    `environment` is one of its `environments:` (None: the settings at its top), `vars` override its `vars:`. Reads the files; neither lake nor
+    sources are touched yet. Raises ProjectNotFound, UsageError (no such environment), DefinitionErrors with all that is wrong.
+    """
+    return Project(load_project(Path(directory), environment=environment, vars=vars))
+
+
+class Project:
+    """What a project can be asked and told; made by `headwater.open`. Close it, or use `with`. Not for several threads at once.
+
+    Selections are selectors as on the command line (`marts.revenue`, `+staging.*`, `tag:daily`); none means all tables. Methods raise
+    HeadwaterError kinds; what they change is committed, whole or not at all, before they return.
+    """
+
+    def __init__(self, loaded: LoadedProject) -> None:
+        self._loaded = loaded
+        self._open_session: Session | None = None
+        self.sources = Sources(loaded)
+        self.lake = LakeRoom(lambda: self._session, self.close, loaded)
+        self.quarantine = Quarantine(lambda: self._session, self._select)
+
+    @property
+    def directory(self) -> Path:
+        return self._loaded.directory
+
+    @property
+    def environment(self) -> str:
+        return self._loaded.environment
+
+    @property
+    def _session(self) -> Session:
+        """Lake and state, opened at first use."""
+        if self._open_session is None:
+            from headwater.orchestration import open_session  # brings the lake and the state store with it
+
+            self._open_session = open_session(self._loaded)
+        return self._open_session
+
+    def _session_if_any(self) -> Session | None:
+        """Lake and state where there is a lake already and it can be reached; else None."""
+        from headwater.orchestration import open_session
+
+        if self._open_session is None:
+            try:
+                self._open_session = open_session(self._loaded, create=False)
+            except (LakeError, StateError, UnresolvedReference):
+                return None
+        return self._open_session
+
+    def close(self) -> None:
+        """Closes lake and state, if they were opened. Idempotent."""
+        session, self._open_session = self._open_session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- definitions -------------------------------------------------------------------------------------------------
+
+    def ls(self, *selection: str, exclude: Sequence[str] = ()) -> list[ListedTable]:
+        """The selected tables as the files define them, inputs before what reads them."""
+        return [self._listed(table) for table in self._select(selection, exclude)]
+
+    def lint(self, *selection: str, exclude: Sequence[str] = ()) -> list[Problem]:
+        """What is doubtful in the files though it runs, by place. (What is wrong is raised by `open`.) A selection keeps to its tables' files.
+
+        The lake, when there is one, is asked for columns and plans: whether an incremental's condition reaches what it reads.
+        """
+        from headwater.api.linting import problems_in
+
+        selected = self._select(selection, exclude) if selection or exclude else None
+        return problems_in(self._loaded, self._session_if_any(), selected)
+
+    def lineage(self, name: str, *, upstream: bool = True, downstream: bool = True) -> LineageView:
+        """Where a table or a column (`schema.table.column`) comes from and what comes from it. Raises UnknownSelection with the nearest name.
+
+        Derived from the files. The lake is asked for columns that contracts don't declare, when there is one.
+        """
+        from headwater.api.lineage import view_lineage
+
+        return view_lineage(self._loaded, self._session_if_any(), name, upstream=upstream, downstream=downstream)
+
+    def show(self, model: str, *, cte: str | None = None, limit: int = 20) -> Result:
+        """The first rows of a model's query over published tables (of one of its CTEs with `cte`). Nothing is stored.
+
+        Raises UnknownSelection, UsageError (no such CTE), TableNotFound (an input has nothing published yet), QueryError kinds, UserCodeError.
+        """
+        from headwater.api.models import show_model
+
+        return show_model(self._session, model, cte, limit)
+
+    def compile(self, model: str) -> str:
+        """The SQL that a run would send to the engine for a model, with comments. Raises UnknownSelection, UsageError for a stream, TableNotFound."""
+        from headwater.api.models import compiled
+
+        return compiled(self._session, model)
+
+    def check(self, *selection: str, exclude: Sequence[str] = ()) -> list[CheckResult]:
+        """Judges the newest rows of the selected tables, published or held, by today's checks (`fresh` is `status`'s). Nothing is stored."""
+        from headwater.api.models import check_tables
+
+        return check_tables(self._session, selection, exclude)
+
+    def test(self, *selection: str, exclude: Sequence[str] = ()) -> list[UnitTestResult]:
+        """Runs the unit tests of the selected models: given rows in, expected rows out, in memory. A test that fails says how in its result."""
+        from headwater.transformation import run_unit_tests  # the engine's rooms: only where models are run
+
+        return run_unit_tests(self._loaded, self._select(selection, exclude))
+
+    # -- runs --------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *selection: str,
+        exclude: Sequence[str] = (),
+        full_refresh: bool = False,
+        allow_drop: bool = False,
+        threads: int | None = None,
+        from_: date | datetime | None = None,
+        to: date | datetime | None = None,
+        on_event: Listener | None = None,
+    ) -> RunSummary:
+        """Loads what is new, builds what changed, checks it, publishes it.
+
+        `full_refresh` builds incrementals and snapshots anew and reads streams from their beginning. `allow_drop` drops columns that
+        definitions no longer have (else they stay, empty for new rows). `from_` and `to` (half open; times without a zone are the project's)
+        restate that interval of the selected incrementals and what follows from them. `on_event` is called with each event, from several
+        threads, one at a time.
+
+        What fails stands in the summary; raised are UnknownSelection, UsageError, LeaseHeld, and LakeError and StateError kinds that keep the
+        run from beginning. Not atomic as a whole; each commit is.
+        """
+        from headwater.orchestration import RunOptions, execute  # lake, state and all rooms with them
+
+        options = RunOptions(
+            include=selection,
+            exclude=tuple(exclude),
+            is_full_refresh=full_refresh,
+            interval=self._interval(from_, to),
+            allow_drop=allow_drop,
+            threads=threads,
+        )
+        return execute(self._session, options, listener=on_event)
+
+    def retry(self, *, threads: int | None = None, on_event: Listener | None = None) -> RunSummary:
+        """Runs again what last failed, was blocked, cancelled or held."""
+        from headwater.orchestration import RunOptions, execute
+
+        include = ("result:failed", "result:blocked", "result:cancelled", "result:held")
+        return execute(self._session, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
+
+    def reload(self, table: str, *, from_: str | None = None, reason: str = "", on_event: Listener | None = None) -> RunSummary:
+        """Reads a stream again: from the cursor value `from_` (itself included), else from its beginning.
+
+        Rows that come again replace or join the old ones as the write disposition says; the position is set to what was read, in the same
+        commit. What depends on it is built by the next run. Raises UnknownSelection, UsageError (a model; a position that isn't one), LeaseHeld.
+        """
+        from headwater.orchestration import verbs
+
+        return verbs.reload(self._session, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
+
+    def status(self, *selection: str, exclude: Sequence[str] = ()) -> list[TableStatus]:
+        """How each selected table is, inputs first; those whose file is gone last (when all are asked for)."""
+        from headwater.api.status import table_statuses
+
+        return table_statuses(self._session, selection, exclude)
+
+    def history(self, run_id: str | None = None, *, limit: int = 20) -> list[RunSummary]:
+        """The newest runs, newest first, without their tasks; or the one whose id begins with `run_id` (`latest` for the last), with them.
+
+        Raises UsageError when there is none, or several begin so.
+        """
+        if run_id is None:
+            return self._session.state.runs(environment=self.environment, limit=limit)
+        return [self._run(run_id)]
+
+    def logs(self, run_id: str, table: str | None = None) -> list[Event]:
+        """What happened in a run, in order; of one table where given. Raises UsageError, UnknownSelection."""
+        found = self._run(run_id)
+        name = None if table is None else self._known_name(table)
+        return self._session.state.events(found.run_id, name)
+
+    def doctor(self) -> list[Finding]:
+        """Looks at versions, files, lake, state store, pins and quarantine, and says how each is and what to do. Changes nothing."""
+        from headwater.api.doctor import findings
+
+        return findings(self._loaded)
+
+    # -- what readers see ------------------------------------------------------------------------------------------
+
+    def publish(self, *tables: str, force: bool = False, reason: str = "") -> RunSummary:
+        """Lets readers see the newest rows of tables that are held or rolled back, when their checks pass; all of them or none.
+
+        With `force` and a `reason`, whatever the checks say. Touches neither rows nor positions. Raises UsageError, TableNotFound, LeaseHeld.
+        """
+        from headwater.orchestration import verbs
+
+        return verbs.publish(self._session, self._names(tables), force=force, reason=reason)
+
+    def rollback(self, *tables: str, to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
+        """Shows readers an older version of tables until `publish`: that of the snapshot or time `to`, else the one before what they see now.
+
+        Touches neither rows nor positions. Raises SnapshotNotFound, TableNotFound, LeaseHeld.
+        """
+        from headwater.orchestration import verbs
+
+        return verbs.rollback(self._session, self._names(tables), to=self._moment(to), reason=reason)
+
+    def discard(self, *tables: str, reason: str = "") -> RunSummary:
+        """Throws away what was committed and isn't published: the newest rows become the published ones, in a new commit.
+
+        A stream's position goes back with them where the source can be read again from there; else it stays, and the discarded rows go to
+        quarantine. Raises TableNotFound, LeaseHeld.
+        """
+        from headwater.orchestration import verbs
+
+        return verbs.discard(self._session, self._names(tables), reason=reason)
+
+    def _names(self, tables: Sequence[str]) -> list[TableName]:
+        return [self._known_name(table) for table in tables]
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def query(self, sql: str, *, at: int | str | datetime | None = None, head: bool = False) -> Result:
+        """Runs one SELECT over published tables, consistent across them.
+
+        `at` (a snapshot's number, or a time) gives what was published then. `head` reads newest rows, published or not; with `at` the raw
+        lake of then. The project's macros can be used. Raises StatementRefused, TableNotFound, SnapshotNotFound and QueryError kinds.
+        """
+        lake = self._session.lake
+        try:
+            return Result(lake.read_as("owner", sql, at=self._moment(at), head=head, macros=self._loaded.macros))
+        except TableNotFound as error:
+            if not lake.state().tables:
+                error.hint = "nothing has been built yet: headwater run"
+            raise
+
+    def _moment(self, at: int | str | datetime | None) -> int | datetime | None:
+        if isinstance(at, str):
+            if at.isdigit():
+                return int(at)
+            try:
+                at = datetime.fromisoformat(at)
+            except ValueError:
+                raise UsageError(f"{at!r} is neither a snapshot nor a time", expected="a number, or a time such as 2026-01-31T12:00") from None
+        return self._aware(at) if isinstance(at, datetime) else at
+
+    def _aware(self, moment: date | datetime) -> datetime:
+        """A date as its first instant; a time without a zone in the project's."""
+        whole = moment if isinstance(moment, datetime) else datetime.combine(moment, time())
+        return whole if whole.tzinfo else whole.replace(tzinfo=ZoneInfo(self._loaded.config.timezone))
+
+    def _interval(self, start: date | datetime | None, end: date | datetime | None) -> Interval | None:
+        if start is None and end is None:
+            return None
+        if start is None:
+            raise UsageError("an interval needs its beginning", expected="--from DATE, with or without --to DATE")
+        first, last = self._aware(start), datetime.now(UTC) if end is None else self._aware(end)
+        if first >= last:
+            raise UsageError("the interval is empty", found=f"from {first.isoformat()} to {last.isoformat()}", hint="--to is itself excluded")
+        return Interval(first, last)
+
+    def _run(self, text: str) -> RunSummary:
+        """The run whose id begins with `text`, or the newest for `latest`. Raises UsageError when that is no run, or several."""
+        state = self._session.state
+        if text == "latest":
+            newest = state.runs(environment=self.environment, limit=1)
+            if not newest:
+                raise UsageError("nothing has run yet", hint="headwater run")
+            text = newest[0].run_id
+        try:
+            return state.run(text)
+        except StateUnavailable:
+            raise
+        except StateError as error:
+            raise UsageError(error.what, hint=error.hint) from error
+
+    def _known_name(self, table: str) -> TableName:
+        """A name of the project, or of a table that was once in it."""
+        try:
+            return self._loaded.find(table)
+        except UnknownSelection:
+            state = self._session.lake.state().find(TableName.parse(table)) if table.count(".") == 1 else None
+            if state is None:
+                raise
+            return state.table
+
+    def _select(self, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
+        """Tables by selectors, inputs first. Lake and state are looked at for `state:` and `result:` alone."""
+        if not any(method in text for text in (*selection, *exclude) for method in ("state:", "result:")):
+            return select(self._loaded.graph, selection, exclude)
+        session = self._session_if_any()
+        tables = session.lake.state().tables if session is not None else {}
+        results = session.state.last_results(self.environment) if session is not None else {}
+        return select(
+            self._loaded.graph,
+            selection,
+            exclude,
+            deployed={table: state.load.fingerprint for table, state in tables.items() if state.load is not None},
+            fingerprints=self._loaded.fingerprint,
+            results={table: result.status for table, (_, result) in results.items()},
+        )
+
+    def _listed(self, table: TableName) -> ListedTable:
+        node = self._loaded.graph.nodes[table]
+        if table in self._loaded.models:
+            model = self._loaded.models[table]
+            return ListedTable(table, model.kind.type, node.path, node.inputs, node.tags, model.owner, model.description)
+        source, _, stream = self._loaded.stream(table)
+        return ListedTable(table, "stream", node.path, node.inputs, node.tags, stream.owner or source.owner, stream.description)

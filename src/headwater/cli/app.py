@@ -1,0 +1,41 @@
+"""All commands. Nothing heavy is imported here: `headwater --help` answers at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headwater.cli import commands_files, commands_lake, commands_publication, commands_runs, commands_sources
+from headwater.cli.screen import screen
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    help="""From sources to published tables that people can query: one folder of definitions, one command.
+
+Begin with `headwater init DIR`, then in it `headwater run` and `headwater query "SELECT .."`.
+
+Exit codes: 0 all is well, 1 something failed or was held, 2 the project or the call is wrong.""",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from headwater import __version__
+
+        screen.text(f"headwater {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)] = False,
+) -> None:
+    pass
+
+
+for _module in (commands_files, commands_sources, commands_runs, commands_lake, commands_publication):
+    _module.register(app)

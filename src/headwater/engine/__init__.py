@@ -1,0 +1,25 @@
+"""DuckDB itself: connections, extensions, settings, parsing, binding, interruption. The only importer of `duckdb`; knows no lake."""
+
+from headwater.engine.connection import Connection, Engine, Result
+from headwater.engine.deep import with_room
+from headwater.engine.extensions import extension_available, load_extension
+from headwater.engine.failures import syntax_error_offset
+from headwater.engine.sql import Statement, describe_query, parse_statements, parse_tree, tables_named
+from headwater.engine.workspace import CLOCK_FUNCTIONS, Workspace
+
+__all__ = [
+    "CLOCK_FUNCTIONS",
+    "Connection",
+    "Engine",
+    "Result",
+    "Statement",
+    "Workspace",
+    "describe_query",
+    "extension_available",
+    "load_extension",
+    "parse_statements",
+    "parse_tree",
+    "syntax_error_offset",
+    "tables_named",
+    "with_room",
+]

@@ -1,0 +1,191 @@
+"""One DuckDB instance per process and lake, and the connections (cursors) that threads use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from headwater.engine.extensions import load_extension
+from headwater.engine.failures import translated
+from headwater.engine.literals import bind_parameters, is_plain
+from headwater.spec.names import quote, quote_literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Result:
+    """Rows of one statement, read once."""
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
+        self._raw = raw
+
+    @property
+    def columns(self) -> list[str]:
+        """Names in order; empty for a statement that returns nothing."""
+        return [item[0] for item in self._raw.description or ()]
+
+    @property
+    def types(self) -> list[str]:
+        """DuckDB type names in order."""
+        return [str(item[1]) for item in self._raw.description or ()]
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        with translated():
+            return self._raw.fetchall()
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        with translated():
+            return self._raw.fetchone()
+
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
+        with translated():
+            return self._raw.fetchmany(size)
+
+    def scalar(self) -> Any:
+        """The first column of the first row; None when there is no row."""
+        row = self.fetchone()
+        return None if row is None else row[0]
+
+    def arrow(self) -> pa.Table:
+        with translated():
+            return self._raw.to_arrow_table()
+
+    def batches(self, rows: int = 100_000) -> pa.RecordBatchReader:
+        """Arrow batches of up to `rows` rows, streamed."""
+        with translated():
+            return self._raw.to_arrow_reader(rows)
+
+
+class Connection:
+    """A cursor on the engine's instance: attached databases are shared, transactions and `USE` are its own. For one thread at a time."""
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
+        self._raw = raw
+
+    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> Result:
+        """Runs one or several statements; the result is the last one's. Raises the errors of `engine.failures`."""
+        if isinstance(parameters, (list, tuple)) and is_plain(parameters):
+            sql, parameters = bind_parameters(sql, parameters), None
+        with translated():
+            self._raw.execute(sql, parameters) if parameters is not None else self._raw.execute(sql)
+        return Result(self._raw)
+
+    def load(self, extension: str) -> None:
+        load_extension(self._raw, extension)
+
+    def relation(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """A lazy DuckDB relation, for user code that wants one."""
+        with translated():
+            return self._raw.sql(sql)
+
+    def register(self, name: str, data: object) -> None:
+        """Makes an Arrow table, reader or dataset (or a frame) readable as `name` on this connection only, in schema temp."""
+        with translated():
+            self._raw.register(name, data)
+
+    def unregister(self, name: str) -> None:
+        with translated():
+            self._raw.unregister(name)
+
+    def interrupt(self) -> None:
+        """Stops what runs on this connection, from another thread. The connection stays usable."""
+        self._raw.interrupt()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """BEGIN .. COMMIT; ROLLBACK when the body raises. A failed COMMIT raises CommitConflict and leaves nothing behind."""
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield self
+            self.execute("COMMIT")
+        except BaseException:
+            try:
+                self._raw.execute("ROLLBACK")
+            except duckdb.Error:
+                pass  # a failed COMMIT has already rolled back
+            raise
+
+    @contextmanager
+    def time_limit(self, seconds: float | None) -> Iterator[None]:
+        """Interrupts what runs inside it after `seconds`; None means no limit."""
+        if seconds is None:
+            yield
+            return
+        timer = threading.Timer(seconds, self.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Engine:
+    """One DuckDB instance: in memory, spilling to `temp_directory`. Thread-safe: each thread takes a `connection()` of its own.
+
+    `memory_limit` as DuckDB writes it (`4GB`); `threads` None for all cores; `timezone` is the session's TimeZone.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_directory: Path | None = None,
+        timezone: str = "UTC",
+    ) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        if threads is not None:
+            config["threads"] = str(threads)
+        if memory_limit is not None:
+            config["memory_limit"] = memory_limit
+        if temp_directory is not None:
+            config["temp_directory"] = str(temp_directory)
+        with translated():
+            self._raw = duckdb.connect(config=config)
+            self._raw.execute(f"SET GLOBAL TimeZone = {quote_literal(timezone)}")
+
+    def connection(self) -> Connection:
+        """A new cursor on this instance; close it when done."""
+        return Connection(self._raw.cursor())
+
+    def load(self, extension: str) -> None:
+        """Loads an extension for all connections; idempotent."""
+        load_extension(self._raw, extension)
+
+    def attach_memory(self, name: str) -> None:
+        """An empty in-memory database `name`, visible to all connections; what doesn't fit spills to `temp_directory`."""
+        with translated():
+            self._raw.execute(f"ATTACH ':memory:' AS {quote(name)}")
+
+    def detach(self, name: str) -> None:
+        with translated():
+            self._raw.execute(f"DETACH DATABASE IF EXISTS {quote(name)}")
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,5 @@
+"""References to what must not stand in files: `${env:NAME}`, `${env:NAME:-default}`, `${file:path}`, `${secret:NAME}`. Resolved when connecting."""
+
+from headwater.secrets.references import redact, resolve
+
+__all__ = ["redact", "resolve"]

@@ -1,0 +1,34 @@
+"""Connectors to the world: what is there, and how to read it. They know no lake; one file each, found by entry point `headwater.connectors`."""
+
+from headwater.sources.connector import (
+    Batches,
+    Capabilities,
+    Connector,
+    ConnectorContext,
+    CursorBound,
+    DiscoveredColumn,
+    DiscoveredStream,
+    Portion,
+    Reading,
+    ReadRequest,
+    Scan,
+)
+from headwater.sources.registry import connector_types, open_connector
+from headwater.sources.running import scan_ready
+
+__all__ = [
+    "Batches",
+    "Capabilities",
+    "Connector",
+    "ConnectorContext",
+    "CursorBound",
+    "DiscoveredColumn",
+    "DiscoveredStream",
+    "Portion",
+    "ReadRequest",
+    "Reading",
+    "Scan",
+    "connector_types",
+    "open_connector",
+    "scan_ready",
+]

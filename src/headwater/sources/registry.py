@@ -1,0 +1,86 @@
+"""Finding and opening connectors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from headwater.errors import MissingDependency, UsageError
+from headwater.secrets import resolve
+from headwater.sources.connector import Connector, ConnectorContext
+from headwater.spec.sources import Source
+
+GROUP = "headwater.connectors"
+#: Our own, by type: imported when first used.
+_BUILT_IN: Mapping[str, str] = MappingProxyType(
+    {
+        "files": "headwater.sources.files:FilesConnector",
+        "postgres": "headwater.sources.postgres:PostgresConnector",
+        "mysql": "headwater.sources.mysql:MySqlConnector",
+        "sqlite": "headwater.sources.sqlite:SqliteConnector",
+        "duckdb": "headwater.sources.duckdb:DuckDbConnector",
+        "python": "headwater.sources.python:PythonConnector",
+    }
+)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def connector_types() -> dict[str, str]:
+    """The types a source may have, each with where its connector comes from (`module:class`), in order. Imports none of them."""
+    return dict(sorted({**{name: point.value for name, point in _installed().items()}, **_BUILT_IN}.items()))
+
+
+def connector_class(type_name: str) -> type[Connector]:
+    """The connector's class. Raises UsageError for an unknown type, MissingDependency when its package can't be imported."""
+    installed = {} if type_name in _BUILT_IN else _installed()
+    if type_name not in _BUILT_IN and type_name not in installed:
+        known = connector_types()
+        near = difflib.get_close_matches(type_name, known, 1)
+        raise UsageError(
+            f"no connector is called {type_name!r}",
+            expected=", ".join(known),
+            hint=f"did you mean {near[0]!r}?" if near else "install the package that brings it",
+        )
+    try:
+        if type_name in _BUILT_IN:
+            module, _, name = _BUILT_IN[type_name].partition(":")
+            found: Any = getattr(import_module(module), name)
+        else:
+            found = installed[type_name].load()
+    except ImportError as error:
+        raise MissingDependency(
+            f"the connector {type_name} can't be imported", found=str(error), hint=f"install what it needs: pip install 'headwater[{type_name}]'"
+        ) from error
+    return cast("type[Connector]", found)
+
+
+def open_connector(
+    source: Source, *, project_dir: Path, environ: Mapping[str, str], temp_dir: Path | None = None, now: datetime | None = None
+) -> Connector:
+    """The connector of a source, its references resolved. Connects to nothing yet. Close it.
+
+    `environ` is the environment with the project's .env in it; `temp_dir` where compressed files are unpacked (the system's by default); `now` the
+    start of the run. Raises UnresolvedReference, UsageError (unknown type), MissingDependency.
+    """
+    factory = connector_class(source.type)
+    return factory(
+        ConnectorContext(
+            name=source.name,
+            project_dir=project_dir,
+            connection=resolve(source.connection, project_dir=project_dir, environ=environ),
+            options=resolve(source.options, project_dir=project_dir, environ=environ),
+            statement_timeout=source.statement_timeout,
+            temp_dir=temp_dir,
+            now=now,
+            environ=environ,
+        )
+    )

@@ -1,0 +1,144 @@
+"""Reaching the store: its address, its driver, its version."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from headwater.errors import HeadwaterError, MissingDependency, StateError, StateUnavailable
+from headwater.state import tables as t
+
+_CREDENTIALS = re.compile(r"://[^/@\s]*@|password\s*=\s*\S+", re.IGNORECASE)
+_BUSY_TIMEOUT_MS = 20_000
+_MIGRATING = 7_203_417
+
+
+def is_postgres(url: str) -> bool:
+    return url.startswith(("postgresql:", "postgres:"))
+
+
+def sqlite_path(url: str, project_dir: Path) -> Path:
+    """Where the file of a SQLite store lies. Relative paths are the project's."""
+    text = unquote(url[len("sqlite:///") :]) if url.startswith("sqlite:///") else url
+    return (project_dir / Path(text).expanduser()).resolve()
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Inside it, the database's errors leave as StateErrors. `where` names the store without credentials."""
+    try:
+        yield
+    except HeadwaterError:
+        raise
+    except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise _translate(error, where) from error
+
+
+def _translate(error: Exception, where: str) -> StateError:
+    text = _CREDENTIALS.sub("…", str(getattr(error, "orig", None) or error).strip().splitlines()[0] if str(error) else type(error).__name__)
+    low = text.lower()
+    if "not a database" in low or "malformed" in low:
+        return StateError(
+            f"the state store {where} is damaged",
+            found=text,
+            state="tables, positions and publications are safe: they live in the lake",
+            hint="move the file away and run again; a new one is begun from the lake",
+        )
+    if "readonly" in low or "read-only" in low or "permission denied" in low:
+        return StateError(f"the state store {where} can't be written", found=text, hint="check the permissions of its file and folder")
+    if "disk is full" in low or "no space left" in low or "disk i/o error" in low or "file too large" in low:
+        return StateError(f"no space is left for the state store {where}", found=text, state="the lake is untouched", hint="free space; run again")
+    hint = "check `state:` in headwater.yaml, and that the database answers"
+    return StateUnavailable(f"the state store {where} can't be reached", found=text, hint=hint)
+
+
+def open_sqlite(path: Path) -> sa.Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(raw: sqlite3.Connection, _record: object) -> None:
+        raw.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE, so that two writers queue up instead of failing
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = NORMAL")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("only_reads") else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def open_postgres(url: str) -> sa.Engine:
+    """Takes libpq's URL with all its parameters, and `schema=` for the schema to live in (created when missing)."""
+    parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query))
+    schema = parameters.pop("schema", None)
+    address = urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, urlencode(parameters), ""))
+    try:
+        engine = sa.create_engine(address, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        hint = "pip install 'headwater[postgres]'"
+        raise MissingDependency("a state store in Postgres needs psycopg", found="it isn't installed", hint=hint) from error
+    if schema:
+        quoted = '"' + schema.replace('"', '""') + '"'
+
+        @sa.event.listens_for(engine, "connect")
+        def _connected(raw: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+            cursor = raw.cursor()
+            cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,))
+            if cursor.fetchone() is None:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
+            cursor.execute(f"SET search_path TO {quoted}")
+            raw.commit()
+
+    return engine
+
+
+def ensure_version(engine: sa.Engine, where: str) -> None:
+    """Brings the store to this code's version; one query when it is there already. Raises StateError for a newer one."""
+    found = _found_version(engine)
+    if found == t.VERSION:
+        return
+    if found is not None and found not in t.KNOWN_VERSIONS:
+        raise StateError(
+            f"the state store {where} was written by a newer Headwater",
+            expected=f"version {t.VERSION} or older",
+            found=f"version {found}",
+            state="nothing was changed",
+            hint="upgrade Headwater, or point `state:` at another store",
+        )
+    _migrate(engine)
+
+
+def _found_version(engine: sa.Engine) -> str | None:
+    with engine.execution_options(only_reads=True).begin() as connection:
+        try:
+            return connection.execute(sa.select(t.version.c.version_num)).scalar()
+        except (exc.OperationalError, exc.ProgrammingError) as error:
+            text = str(error).lower()
+            if "no such table" in text or "does not exist" in text:
+                return None
+            raise
+
+
+def _migrate(engine: sa.Engine) -> None:
+    from alembic.command import upgrade
+    from alembic.config import Config
+
+    with engine.begin() as connection:  # on SQLite BEGIN IMMEDIATE keeps a second migrator out; on Postgres this lock does
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        config.set_main_option("version_path_separator", "os")
+        config.attributes["connection"] = connection
+        upgrade(config, "head")

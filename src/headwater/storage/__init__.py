@@ -1,0 +1,58 @@
+"""The lake, attached here only: commits, snapshots, publications, evolution, reading back, maintenance, backup."""
+
+from headwater.storage.backup import BackupReport, RestoreReport, read_backup, restore_lake
+from headwater.storage.changes import (
+    NEVER_PUBLISHED,
+    THIS_COMMIT,
+    Commit,
+    Definition,
+    Delete,
+    DeleteAll,
+    DeleteKeys,
+    DeleteWhere,
+    LoadRecord,
+    Position,
+    QuarantineClosing,
+    Rejected,
+    Staged,
+    TableChange,
+    TableState,
+)
+from headwater.storage.consistency import Inconsistency
+from headwater.storage.history import TableDiff, TableVersion
+from headwater.storage.lake import Lake
+from headwater.storage.maintenance import MaintenanceReport, Pin
+from headwater.storage.quarantine import QuarantinedRow
+from headwater.storage.reading import Reading
+from headwater.storage.state import LakeState
+
+__all__ = [
+    "NEVER_PUBLISHED",
+    "THIS_COMMIT",
+    "BackupReport",
+    "Commit",
+    "Definition",
+    "Delete",
+    "DeleteAll",
+    "DeleteKeys",
+    "DeleteWhere",
+    "Inconsistency",
+    "Lake",
+    "LakeState",
+    "LoadRecord",
+    "MaintenanceReport",
+    "Pin",
+    "Position",
+    "QuarantineClosing",
+    "QuarantinedRow",
+    "Reading",
+    "Rejected",
+    "RestoreReport",
+    "Staged",
+    "TableChange",
+    "TableDiff",
+    "TableState",
+    "TableVersion",
+    "read_backup",
+    "restore_lake",
+]

@@ -1,0 +1,269 @@
+"""The lake: the one face of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from headwater.engine import Connection, Engine, Result
+from headwater.errors import TableNotFound
+from headwater.spec.names import TableName
+from headwater.spec.project import LakeConfig
+from headwater.storage.backup import BackupReport, backup_lake
+from headwater.storage.catalog import CatalogAddress
+from headwater.storage.changes import Commit, LoadRecord, Staged, TableChange, TableState
+from headwater.storage.commit import CommitWriter
+from headwater.storage.consistency import Inconsistency, check_consistency
+from headwater.storage.core import Core
+from headwater.storage.history import TableDiff, TableVersion, diff_table, list_versions
+from headwater.storage.maintenance import ORPHAN_GRACE, READER_GRACE, Maintenance, MaintenanceReport, Pin, list_pins
+from headwater.storage.opening import open_core
+from headwater.storage.publishing import make_restore_change, pin, publish
+from headwater.storage.quarantine import QuarantinedRow, count_quarantine, read_quarantine
+from headwater.storage.reading import Reading, read_published
+from headwater.storage.relations import is_visible, published_columns, select_at, select_future
+from headwater.storage.state import LakeState
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Lake:
+    """One environment's view of one lake, attached to an engine. Thread-safe; several processes may have the same lake open.
+
+    Made by `Lake.open`. `database` is the attached name, for SQL of our own.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @classmethod
+    def open(
+        cls,
+        config: LakeConfig,
+        engine: Engine,
+        *,
+        project_dir: Path,
+        environment: str,
+        read_only: bool = False,
+        create: bool = True,
+        database: str = "lake",
+    ) -> Lake:
+        """Attaches the lake of `config` (references resolved) to `engine`, making it when it isn't there and `create`.
+
+        Waits for other processes that create or write it at the same moment. A lake whose files can't be written is opened read-only. Raises
+        LakeUnavailable, LakeReadOnly (nothing can be made here), LakeFormatError (newer than this code, or of another DuckLake), NetworkFileSystem.
+        """
+        return cls(open_core(config, engine, project_dir, environment, database, read_only=read_only, create=create))
+
+    @property
+    def database(self) -> str:
+        return self._core.database
+
+    @property
+    def environment(self) -> str:
+        return self._core.environment
+
+    @property
+    def engine(self) -> Engine:
+        return self._core.engine
+
+    @property
+    def read_only(self) -> bool:
+        """Whether commits are refused with LakeReadOnly."""
+        return self._core.read_only
+
+    @property
+    def address(self) -> CatalogAddress:
+        """Where catalog and data are."""
+        return self._core.address
+
+    def close(self) -> None:
+        """Detaches the lake, so that its catalog is free at once. Staged rows are gone with it."""
+        self._core.close()
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def head(self) -> int:
+        """The newest snapshot's id."""
+        return self._core.head()
+
+    def state(self) -> LakeState:
+        """All tables of this environment at the newest snapshot; quick when nothing was committed since the last call."""
+        return self._core.state()
+
+    def table_state(self, table: TableName) -> TableState:
+        """One table's state. Raises TableNotFound."""
+        found = self.state().find(table)
+        if found is None:
+            raise TableNotFound(f"there is no table {table} in the lake", hint="headwater ls shows all tables")
+        return found
+
+    # -- staging and committing --------------------------------------------------------------------------------------
+
+    def stage(self, connection: Connection, table: TableName, query: str, *, as_files: bool | None = None, sort_by: Sequence[str] = ()) -> Staged:
+        """Runs `query` on `connection` and keeps its rows outside the lake, with the types the lake stores.
+
+        `as_files` True writes them as the table's Parquet files at once (right for loads and anything big; ignored where the lake can't take files
+        over), False keeps them in scratch memory, None decides by the number of rows. Raises ModelOutputInvalid for columns without a name or with
+        equal ones.
+        """
+        return self._core.staging.stage(connection, table, query, as_files=as_files, sort_by=sort_by, folder=self._core.folder_of(table))
+
+    def stage_batches(self, connection: Connection, table: TableName, reader: pa.RecordBatchReader) -> Staged:
+        """Keeps all batches of `reader` outside the lake; written as they come, never all in memory."""
+        return self._core.staging.stage_batches(connection, table, reader, self._core.folder_of(table))
+
+    def drop_staged(self, *staged: Staged) -> None:
+        """Frees what was staged; files that a commit took over stay. Idempotent. Call it when nobody reads `staged.relation` any more."""
+        self._core.staging.drop(*staged)
+
+    def commit(self, changes: Sequence[TableChange], *, author: str = "", message: str = "") -> Commit:
+        """Commits all changes in one transaction: all of it happens, or nothing.
+
+        While others commit first it is done again on the newer lake, up to a minute. A group whose loads are already the newest of their tables (an
+        earlier try that got through) is not done twice. Raises Fenced (a higher token or another position is committed), EvolutionRefused,
+        CommitConflict, CommitUnknown, StorageFull, LakeReadOnly. Staged rows stay for another try: `drop_staged` is the caller's.
+        """
+        return CommitWriter(self._core, tuple(changes), author, message).run()
+
+    # -- publication -------------------------------------------------------------------------------------------------
+
+    def publish(self, tables: Sequence[TableName], *, reason: str = "", author: str = "", tokens: Mapping[TableName, int] | None = None) -> Commit:
+        """Readers see the head of `tables` from now on, whatever pinned them, all at once; the verb `publish`. Idempotent.
+
+        Judging the checks first is the caller's. `tokens` of leases are compared with the newest the lake has seen. Raises TableNotFound, Fenced,
+        CommitConflict.
+        """
+        return publish(self._core, tables, reason, author, tokens or {})
+
+    def pin(
+        self,
+        tables: Sequence[TableName],
+        snapshot: int,
+        *,
+        reason: str = "",
+        author: str = "",
+        tokens: Mapping[TableName, int] | None = None,
+    ) -> Commit:
+        """Readers see `tables` as they were at `snapshot`, until somebody publishes them: the verb `rollback`. Rows and positions stay.
+
+        Raises SnapshotNotFound when that has expired or the table wasn't there yet, TableNotFound, Fenced, CommitConflict.
+        """
+        return pin(self._core, tables, snapshot, reason, author, tokens or {})
+
+    def restore_change(self, connection: Connection, table: TableName, load: LoadRecord, *, token: int, snapshot: int | None = None) -> TableChange:
+        """The change that brings the head back to what readers see (or to `snapshot`): rows, columns and definition; the verb `discard`.
+
+        Its rows are staged: drop them after the commit. The position is left alone; set one with `dataclasses.replace`. Raises TableNotFound,
+        SnapshotNotFound.
+        """
+        return make_restore_change(self._core, connection, self.table_state(table), load, token, snapshot)
+
+    # -- SQL that stands for a table ---------------------------------------------------------------------------------
+
+    def published_sql(self, state: TableState, *, snapshot: int | None = None) -> str:
+        """SELECT text for a table as readers see it: at its pin, else at `snapshot` (default: the newest one now).
+
+        For a physical table; a view's own SQL is in its definition. Raises TableNotFound when nothing of it is published.
+        """
+        if not is_visible(state):
+            raise TableNotFound(f"{state.table} is not published", found=state.publication, hint=f"headwater publish {state.table}")
+        at = state.published_snapshot if state.published_snapshot is not None else snapshot
+        return select_at(self.database, state.table, published_columns(state), self.head() if at is None else at)
+
+    def head_sql(self, table: TableName) -> str:
+        """SELECT text for the table's rows at head, whatever is published. It moves with the head."""
+        state = self.state().find(table)
+        return select_at(self.database, table, state.columns if state else (), None)
+
+    def at_sql(self, table: TableName, snapshot: int) -> str:
+        """SELECT text for the table's rows and columns at a snapshot."""
+        return select_at(self.database, table, (), snapshot)
+
+    def future_sql(self, change: TableChange) -> str:
+        """SELECT text for the table as `change` will leave it, for checks before the commit. Raises EvolutionRefused."""
+        state = self._core.recent_state()
+        return select_future(self.database, change, state.find(change.table), state.snapshot_id)
+
+    # -- reading back ------------------------------------------------------------------------------------------------
+
+    def read_as(self, principal: str, sql: str, *, at: int | datetime | None = None, head: bool = False, macros: Iterable[str] = ()) -> Reading:
+        """Runs one query over what is published, consistent across all tables it names; views are expanded with what is published of their inputs.
+
+        `at` gives what was published at a snapshot or time (aware). `head` reads the raw lake instead. `macros` are CREATE MACRO statements the query
+        may use. System tables are read as `headwater.loads` and so on. Raises StatementRefused (not one query, or it reads anything but tables),
+        TableNotFound, SnapshotNotFound, and the engine's QueryErrors.
+        """
+        return read_published(self._core, sql, at=at, head=head, macros=macros)
+
+    def position_at(self, table: TableName, snapshot: int) -> Mapping[str, Any]:
+        """The table's position as of a snapshot; empty when it had none."""
+        return self._core.load_position(table, snapshot)
+
+    def snapshots(self, table: TableName) -> list[TableVersion]:
+        """The commits that changed the table, newest first, with the snapshot at which each can still be read. Raises TableNotFound."""
+        return list_versions(self._core, self.table_state(table))
+
+    def diff(self, table: TableName, first: int, second: int, *, key: Sequence[str] | None = None, limit: int = 20) -> TableDiff:
+        """What changed in a table from snapshot `first` to `second`, with up to `limit` rows.
+
+        Rows are matched by `key`, else by the key of the table's definition, else as whole rows. Raises TableNotFound, SnapshotNotFound, UsageError.
+        """
+        return diff_table(self._core, self.table_state(table), first, second, None if key is None else tuple(key), limit)
+
+    def quarantine(self, table: TableName | None = None, *, state: str | None = "waiting", ids: Sequence[str] | None = None) -> list[QuarantinedRow]:
+        """Rows that broke their contract, oldest first; `state` None gives those done with too."""
+        return read_quarantine(self._core, table, state, ids)
+
+    def quarantine_counts(self) -> dict[TableName, int]:
+        """How many rows of each table wait."""
+        return count_quarantine(self._core)
+
+    # -- keeping -----------------------------------------------------------------------------------------------------
+
+    def maintain(
+        self,
+        *,
+        keep: timedelta = timedelta(days=7),
+        reader_grace: timedelta = READER_GRACE,
+        orphan_grace: timedelta = ORPHAN_GRACE,
+        live_since: datetime | None = None,
+        dry_run: bool = False,
+    ) -> MaintenanceReport:
+        """Merges small files, rewrites tables of mostly deleted rows, expires history older than `keep`, removes files nobody needs.
+
+        Safe while others read and write: what is pinned in any environment stays, and so does whatever is younger than `reader_grace`; files that no
+        commit owns stay for `orphan_grace`, and none younger than `live_since` (the start of the oldest live run) is touched. Idempotent; may be
+        killed at any time. Raises LakeReadOnly, CommitConflict.
+        """
+        return Maintenance(self._core, keep, reader_grace, orphan_grace, live_since, dry_run).run()
+
+    def pins(self) -> list[Pin]:
+        """Every publication, of all environments, that keeps an older snapshot, and the bytes that it keeps."""
+        return list_pins(self._core)
+
+    def check_consistency(self, *, files: bool = True) -> list[Inconsistency]:
+        """What doesn't fit together between catalog, system tables and (with `files`) the files themselves; empty in a sound lake."""
+        return check_consistency(self._core, files=files)
+
+    def backup(self, directory: Path, *, state_backup: Callable[[Path], None] | None = None, hard_links: bool = False) -> BackupReport:
+        """Copies catalog, pins and data of one instant into the new or empty folder `directory`, beside writers.
+
+        `state_backup` is called with the folder first, to put the control plane's state there: a lake newer than its state is noticed and mended,
+        the reverse isn't needed. `hard_links` links local files instead of copying them. Raises LakeUnavailable, StorageFull, UsageError.
+        """
+        return backup_lake(self._core, directory, state_backup, hard_links)
+
+    def read_as_system(self, sql: str, parameters: Sequence[object] | None = None) -> Result:
+        """Runs SQL of our own, any statement, with no policy; tables of the lake are `lake.schema.table`."""
+        return self._core.engine.connection().execute(sql, list(parameters) if parameters is not None else None)

@@ -1,0 +1,167 @@
+"""A small shop, and the installed command to work on it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater.cli.app import app
+
+PROGRAM = Path(sys.executable).with_name("headwater")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_installed(
+    folder: Path, *arguments: str, expect: int = 0, env: dict[str, str] | None = None, may_trace: bool = False, input: str | None = None
+) -> Done:
+    """Runs the installed command in `folder`; fails the test when it ends with another code than `expect`, or with a traceback."""
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "error", **(env or {})}
+    done = subprocess.run([PROGRAM, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, input=input)
+    return _judged(Done(done.returncode, done.stdout, done.stderr), arguments, expect, may_trace)
+
+
+def run_here(folder: Path, *arguments: str, expect: int = 0, input: str | None = None) -> Done:
+    """The same within this process, which spares a second of imports."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setenv("NO_COLOR", "1")
+        if input is not None:
+            patch.setattr(sys, "stdin", io.StringIO(input))
+        try:
+            app([*arguments], prog_name="headwater")
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]  # made of BytesIO above
+    return _judged(Done(code, *said), arguments, expect)
+
+
+def _judged(done: Done, arguments: tuple[str, ...], expect: int, may_trace: bool = False) -> Done:
+    said = f"headwater {' '.join(arguments)} ended with {done.code}\n--- stdout\n{done.out}\n--- stderr\n{done.err}"
+    assert done.code == expect, said
+    assert may_trace or "Traceback" not in done.err, said
+    return done
+
+
+FILES = {
+    "headwater.yaml": "name: shop\nvars: {currency: EUR}\n",
+    "sources/shop.yaml": """\
+type: files
+description: What the shop exports each night
+streams:
+  orders:
+    path: data/orders*.csv
+    primary_key: [id]
+    columns:
+      id: {type: bigint, not_null: true}
+      customer_id: bigint
+      ordered_at: timestamp
+      amount: {type: "decimal(12,2)", checks: [range: {min: 0}]}
+    tags: [daily]
+  customers:
+    path: data/customers.csv
+    write_disposition: replace
+""",
+    "models/staging/orders.sql": """\
+-- headwater
+-- kind: view
+SELECT id, customer_id, ordered_at::date AS day, amount
+FROM shop.orders
+""",
+    "models/marts/revenue.sql": """\
+-- headwater
+-- description: Revenue per day and country
+-- tags: [daily]
+-- checks:
+--   - unique: [day, country]
+--   - range: {column: revenue, min: 0}
+SELECT o.day, c.country, sum(o.amount) AS revenue, '${var:currency}' AS currency
+FROM staging.orders o JOIN shop.customers c ON c.id = o.customer_id
+GROUP BY ALL
+""",
+    "models/marts/countries.sql": "SELECT country, count(*) AS customers FROM shop.customers GROUP BY country\n",
+    "models/marts/best_day.sql": "SELECT country, max_by(day, revenue) AS day FROM marts.revenue GROUP BY country\n",
+    "tests/revenue.yaml": """\
+- name: orders of a day are summed
+  model: marts.revenue
+  given:
+    staging.orders:
+      - {id: 1, customer_id: 1, day: 2024-01-01, amount: 2}
+      - {id: 2, customer_id: 1, day: 2024-01-01, amount: 3}
+    shop.customers:
+      - {id: 1, country: "NO"}
+  expect:
+    - {day: 2024-01-01, country: "NO", revenue: 5}
+""",
+    "data/customers.csv": "id,name,country\n1,Ada,NO\n2,Bo,SE\n3,Cleo,NO\n",
+    "data/orders1.csv": """\
+id,customer_id,ordered_at,amount
+1,1,2024-01-01 10:00:00,10.50
+2,2,2024-01-01 11:00:00,20.00
+3,3,2024-01-02 09:00:00,5.25
+4,1,2024-01-02 12:00:00,-7.00
+""",
+}
+
+
+def write_project(folder: Path, files: dict[str, str] | None = None) -> Path:
+    for name, text in (files or FILES).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hw() -> Callable[..., Done]:
+    """`hw(folder, *arguments, expect=0)` runs a command within this process."""
+    return run_here
+
+
+@pytest.fixture(scope="session")
+def installed() -> Callable[..., Done]:
+    """`installed(folder, *arguments, expect=0)` runs the installed command."""
+    return run_installed
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a shop with some files otherwise: `make_shop({"models/marts/a.sql": "FROM marts.b"})`."""
+    return lambda changes=None: write_project(tmp_path / "made", {**FILES, **(changes or {})})
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """The shop's project, nothing run yet."""
+    return write_project(tmp_path / "shop")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop after its first run. For tests that change nothing."""
+    folder = write_project(tmp_path_factory.mktemp("built") / "shop")
+    run_here(folder, "run")
+    return folder

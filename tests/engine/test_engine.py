@@ -1,0 +1,150 @@
+"""The engine: connections, parsing, failures told as ours, workspaces."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headwater import errors
+from headwater.engine import Engine, Workspace, describe_query, parse_statements, parse_tree, tables_named
+from headwater.spec.names import TableName
+
+
+@pytest.fixture
+def engine():
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("FROM staging.orders", {("staging", "orders")}),
+        ('WITH a AS (FROM x.y) SELECT * FROM a JOIN "odd n".t USING (i), LATERAL (FROM z.q)', {("x", "y"), ("odd n", "t"), ("z", "q")}),
+        ("WITH RECURSIVE t AS (SELECT 1 UNION ALL SELECT * FROM t) FROM t, LATERAL (SELECT max(v) FROM b.c)", {("b", "c")}),
+        ("WITH t AS (FROM s.t) FROM t", {("s", "t")}),
+        ("PIVOT x.y ON c USING sum(v)", {("x", "y")}),
+        ("PIVOT x.y ON c IN ('a') USING sum(v)", {("x", "y")}),
+        ("SELECT (SELECT max(a) FROM p.q) WHERE EXISTS (FROM r.s)", {("p", "q"), ("r", "s")}),
+        ("SELECT 1", set()),
+        ("FROM 'a.parquet'", {("a.parquet",)}),
+        ("FROM read_csv('x.csv')", set()),
+        ("SELECT * FROM nowhere", {("nowhere",)}),
+    ],
+)
+def test_tables_named_finds_the_tables_a_query_reads_and_no_cte(sql, tables):
+    assert tables_named(sql) == tables
+
+
+def test_a_cte_hides_a_table_only_where_it_is_in_scope():
+    assert tables_named("SELECT * FROM (WITH t AS (SELECT 1) FROM t), t") == {("t",)}
+
+
+def test_what_duckdb_cannot_serialize_gives_no_tree_and_what_it_cannot_parse_an_error():
+    assert parse_tree("PIVOT x.y ON c USING sum(v)") is None
+    with pytest.raises(errors.SqlSyntaxError):
+        parse_tree("SELEC 1")
+
+
+def test_statements_are_told_by_type():
+    assert [statement.type for statement in parse_statements("SELECT 1; CREATE TABLE t (a INT)")] == ["SELECT", "CREATE"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("SELEC 1", errors.SqlSyntaxError),
+        ("SELECT nothing_here", errors.SqlBindError),
+        ("SELECT * FROM no.table_here", errors.SqlBindError),
+        ("SELECT 'secret value'::INTEGER", errors.SqlDataError),
+        ("SELECT * FROM read_csv('/nowhere/at/all.csv')", errors.LakeUnavailable),
+        ("SELECT count(*) FROM range(100000000) a, range(1000) b WHERE a.range = -b.range", None),
+    ],
+)
+def test_duckdbs_exceptions_leave_as_ours(engine, sql, error):
+    connection = engine.connection()
+    if error is None:
+        with connection.time_limit(0.05), pytest.raises(errors.Interrupted):
+            connection.execute(sql).fetchall()
+        assert connection.execute("SELECT 1").scalar() == 1
+        return
+    with pytest.raises(error) as caught:
+        connection.execute(sql).fetchall()
+    assert "secret value" not in str(caught.value)
+
+
+def test_a_transaction_rolls_back_when_its_body_raises(engine):
+    connection = engine.connection()
+    connection.execute("CREATE TABLE t (a INTEGER)")
+
+    def insert_and_fail():
+        with connection.transaction():
+            connection.execute("INSERT INTO t VALUES (1)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        insert_and_fail()
+    assert connection.execute("SELECT count(*) FROM t").scalar() == 0
+
+
+def test_describe_query_binds_without_running(engine):
+    columns = describe_query(engine.connection(), "SELECT 1 AS a, sum(2::BIGINT) AS b, error('never run')  -- comment at the end")
+    assert [(column.name, column.type) for column in columns][:2] == [("a", "INTEGER"), ("b", "HUGEINT")]
+
+
+def test_a_workspace_resolves_names_without_rewriting_sql(engine):
+    with Workspace(engine, macros=["CREATE MACRO twice(x) AS 2 * x"]) as workspace:
+        workspace.define(TableName("staging", "orders"), "SELECT 1 AS a")
+        workspace.define(TableName("marts", "all"), "FROM staging.orders SELECT twice(a) AS b")
+        connection = workspace.connection()
+        assert connection.execute('FROM marts."all"').fetchall() == [(2,)]
+        workspace.define(TableName("staging", "orders"), "SELECT 21 AS a")
+        assert connection.execute('FROM marts."all"').fetchall() == [(42,)]
+        connection.close()
+
+
+@pytest.mark.parametrize("function", ["now()", "current_timestamp", "get_current_timestamp()", "transaction_timestamp()"])
+def test_instants_in_a_workspace_are_its_clocks(engine, function):
+    clock = datetime(2020, 2, 29, 12, 30, tzinfo=UTC)
+    with Workspace(engine, clock=clock) as workspace:
+        assert workspace.connection().execute(f"SELECT {function}").scalar() == clock
+
+
+def test_dates_and_times_in_a_workspace_follow_the_clock_in_the_sessions_timezone():
+    clock = datetime(2020, 2, 29, 23, 30, tzinfo=UTC)
+    with Engine(timezone="Europe/Oslo") as engine, Workspace(engine, clock=clock) as workspace:
+        row = workspace.connection().execute("SELECT current_date, today(), localtimestamp, localtime, current_time").fetchone()
+    assert [str(value) for value in row] == ["2020-03-01", "2020-03-01", "2020-03-01 00:30:00", "00:30:00", "00:30:00+01:00"]
+
+
+def test_threads_share_a_workspace_through_connections_of_their_own(engine):
+    seen: list[int] = []
+    with Workspace(engine) as workspace:
+
+        def work(number: int) -> None:
+            with workspace.connection() as connection:
+                workspace.define(TableName("s", f"t{number}"), f"SELECT {number} AS n")
+                seen.append(connection.execute(f"SELECT n FROM s.t{number}").scalar())
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(seen) == list(range(8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.booleans(), st.integers(-(2**62), 2**62), st.text(), st.datetimes()), min_size=1, max_size=5))
+def test_plain_parameters_written_as_literals_come_back_as_they_were(values):
+    with Engine() as engine, engine.connection() as connection:
+        row = connection.execute(f"SELECT {', '.join('?' for _ in values)} /* ? */ -- ?", values).fetchone()
+    assert list(row) == values
+
+
+def test_a_list_is_a_plain_parameter_too(engine):
+    assert engine.connection().execute("SELECT list_contains(?, 'b'), '?'", [["a", "b"]]).fetchone() == (True, "?")

@@ -1,0 +1,44 @@
+"""The database servers that some tests use for real. Where one isn't there its tests are skipped with the reason; under CI=true that is a failure."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+
+def require_postgres() -> str:
+    """The URL of a PostgreSQL database in which tests may make schemas of their own (`HEADWATER_TEST_POSTGRES`)."""
+    return _require("PostgreSQL", os.environ.get("HEADWATER_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test"))
+
+
+def require_mariadb() -> str:
+    """The URL of a MariaDB or MySQL server in which tests may make databases of their own (`HEADWATER_TEST_MARIADB`)."""
+    return _require("MariaDB", os.environ.get("HEADWATER_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test"))
+
+
+def mariadb_arguments(url: str) -> dict[str, Any]:
+    """What a Python driver connects with."""
+    parts = urlsplit(url)
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 3306,
+        "user": parts.username,
+        "password": parts.password or "",
+        "database": parts.path.strip("/"),
+    }
+
+
+def _require(name: str, url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 0), timeout=3):
+            return url
+    except OSError as error:
+        reason = f"no {name} answers at {parts.hostname}:{parts.port} ({error.strerror})"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)

@@ -32,11 +32,14 @@ class Failed(Exception):
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Cost:
-    """Runs a command to its end and says what it cost. Raises Failed with its last words."""
+    """Runs a command to its end and says what it cost. Raises Failed with its last words.
+
+    Python may keep its bytecode, as an installed package does, whatever the environment says: else each start would compile this
+    checkout anew, and the peers in their site-packages not.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | dict(env or {})
     started = time.perf_counter()
-    with subprocess.Popen(
-        list(command), cwd=cwd, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(list(command), cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)

@@ -266,14 +266,28 @@ def test_several_openers_migrate_once(url: str, tmp_path: Path) -> None:
         assert store.runs() == []
 
 
-def test_the_migrations_give_the_tables_the_code_expects(store: StateStore) -> None:
+def test_a_new_store_and_a_migrated_one_have_the_tables_the_code_expects(url: str, tmp_path: Path) -> None:
+    import sqlalchemy as sa
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from headwater.state.tables import metadata
+    from headwater.state import tables
+    from headwater.state.opening import migrate
 
-    with store._engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    def differences(connection: sa.Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), tables.metadata)
+
+    with StateStore.open(url, tmp_path) as store:
+        with store._engine.connect() as connection:
+            assert differences(connection) == []
+            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [tables.VERSION]
+        with store._engine.begin() as connection:
+            tables.metadata.drop_all(connection)
+            tables.version.drop(connection)
+            migrate(connection)
+        with store._engine.connect() as connection:
+            assert differences(connection) == []
+            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [tables.VERSION]
 
 
 def test_a_damaged_file_says_that_the_data_is_safe(tmp_path: Path) -> None:
@@ -290,13 +304,13 @@ def test_an_unreachable_store_can_be_tried_again_and_shows_no_password(tmp_path:
     assert "sesame" not in str(caught.value)
 
 
-def test_opening_a_current_store_imports_no_migrations(tmp_path: Path) -> None:
-    StateStore.open("state.sqlite", tmp_path).close()
+def test_opening_a_new_or_current_store_imports_no_migrations(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from headwater.state import StateStore; StateStore.open('state.sqlite', Path('.')).close()"
-    done = subprocess.run(
-        [sys.executable, "-c", code + "; print('alembic' in sys.modules)"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "False"
+    for _ in ("new", "current"):
+        done = subprocess.run(
+            [sys.executable, "-c", code + "; print('alembic' in sys.modules)"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "False"
 
 
 def test_a_writer_waits_for_another(tmp_path: Path, clock: Clock) -> None:

@@ -83,20 +83,40 @@ def figures(data: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _finished_line(event: Event) -> Text:
-    from rich.text import Text
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A task's end in words: how, what it did, and why."""
 
-    status, operation = str(event.data.get("status", "")), str(event.data.get("operation", "build"))
-    style = STYLES.get(status, "")
-    line = Text("  ").append(f"{outcome(status, operation):<10}", style=style).append(f" {event.table!s:<36}")
-    said = figures(event.data)
-    if status not in ("skipped", "blocked"):
-        said = f"{said}, {format_seconds(float(event.data.get('seconds', 0)))}" if said else format_seconds(float(event.data.get("seconds", 0)))
-    line.append(f" {said}")
-    reason = str(event.data.get("reason") or "").partition("\n")[0]
-    if reason and status != "succeeded":
-        line.append(f"  {reason}".replace("   ", "  "), style="dim" if status == "skipped" else style)
-    return Text(line.plain.rstrip(), spans=line.spans)
+    word: str
+    table: str
+    said: str
+    reason: str
+    status: str
+
+    @classmethod
+    def of(cls, event: Event) -> _Finished:
+        status, operation = str(event.data.get("status", "")), str(event.data.get("operation", "build"))
+        said = figures(event.data)
+        if status not in ("skipped", "blocked"):
+            seconds = format_seconds(float(event.data.get("seconds", 0)))
+            said = f"{said}, {seconds}" if said else seconds
+        reason = "" if status == "succeeded" else str(event.data.get("reason") or "").partition("\n")[0].replace("   ", "  ")
+        return cls(outcome(status, operation), str(event.table), said, reason, status)
+
+    @property
+    def plain(self) -> str:
+        return " ".join(f"{self.word} {self.table} {self.said} {self.reason}".split())
+
+    @property
+    def styled(self) -> Text:
+        from rich.text import Text
+
+        style = STYLES.get(self.status, "")
+        line = Text("  ").append(f"{self.word:<10}", style=style).append(f" {self.table:<36}").append(f" {self.said}")
+        if self.reason:
+            line.append(f"  {self.reason}", style="dim" if self.status == "skipped" else style)
+        line.rstrip()
+        return line
 
 
 class _Display:
@@ -163,7 +183,7 @@ class _Log(_Display):
         screen.note(f"{at.astimezone():%H:%M:%S} {text}")
 
     def _ended(self, event: Event) -> None:
-        screen.note(f"{event.at.astimezone():%H:%M:%S} {' '.join(_finished_line(event).plain.split())}")
+        screen.note(f"{event.at.astimezone():%H:%M:%S} {_Finished.of(event).plain}")
 
 
 class _Live(_Display):
@@ -183,7 +203,7 @@ class _Live(_Display):
         pass
 
     def _ended(self, event: Event) -> None:
-        self._live.console.print(_finished_line(event))
+        self._live.console.print(_Finished.of(event).styled)
 
     def _draw(self) -> RenderableType:
         from rich.console import Group

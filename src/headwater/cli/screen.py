@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from uuid import UUID
 
 from headwater import errors
@@ -48,6 +48,11 @@ STYLES = {
 _UNLIMITED = 100_000
 
 
+def _is_plain(stream: TextIO) -> bool:
+    """Whether it is a file or another program that wants neither colours nor lines folded: rich need not even be imported."""
+    return not stream.isatty() and not any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"))
+
+
 class Screen:
     """stdout and stderr. `rich` is imported when something is first laid out, not before."""
 
@@ -68,7 +73,7 @@ class Screen:
     @property
     def is_live(self) -> bool:
         """Whether a person looks at stderr, so that a display may redraw itself there."""
-        return self.console().is_terminal and not os.environ.get("CI")
+        return not _is_plain(sys.stderr) and self.console().is_terminal and not os.environ.get("CI")
 
     # -- data: stdout ------------------------------------------------------------------------------------------------
 
@@ -107,7 +112,10 @@ class Screen:
     # -- what is said: stderr ----------------------------------------------------------------------------------------
 
     def note(self, text: str = "", style: str | None = None) -> None:
-        self.console().print(text, style=style)
+        if _is_plain(sys.stderr):
+            sys.stderr.write(text + "\n")  # a thousand lines by rich take half a second
+        else:
+            self.console().print(text, style=style)
 
     def show(self, renderable: RenderableType) -> None:
         self.console().print(renderable)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from headwater.engine import parse_ahead
 from headwater.errors import DefinitionErrors, Location
 from headwater.project import sqltext
 from headwater.project.cache import FileCache
@@ -15,7 +16,7 @@ from headwater.project.files import ProjectFile, check_schema_name, check_table_
 from headwater.project.links import Defined, Linker, build_graph, check_cycles, check_unique, check_views, place_of_check
 from headwater.project.loaded import LoadedProject
 from headwater.project.macros import Macro, read_macros
-from headwater.project.models import ReadModel, Sidecar, place_of_table, read_sidecars, read_sql_model, table_of
+from headwater.project.models import ReadModel, Sidecar, SqlFile, open_sql_model, place_of_table, read_sidecars, read_sql_model, table_of
 from headwater.project.problems import Report, nearest
 from headwater.project.sources import read_source
 from headwater.project.unit_tests import ReadTest, check_unit_tests, read_unit_tests
@@ -157,14 +158,19 @@ class _Loader:
                     (sql_files if file.path.endswith(".sql") else python_files).append((file, table))
         reads: dict[TableName, ReadModel] = {}
         used: set[TableName] = set()
+        opened: list[SqlFile] = []
         for file, table in sql_files:
             self._texts[file.path] = file.text
-            sidecar = self._sidecars.get(table)
             used.add(table)
-            read = read_sql_model(file, table, sidecar, self._settings.vars, self._report, self._cache)
             self._define(table, Location(file.path))
+            one = open_sql_model(file, table, self._settings.vars, self._report, self._cache)
+            if one is not None:
+                opened.append(one)
+        parse_ahead(one.entry["sql"] for one in opened if one.unparsed is not None)
+        for one in opened:
+            read = read_sql_model(one, self._sidecars.get(one.table), self._report, self._cache)
             if read is not None:
-                reads.setdefault(table, read)
+                reads.setdefault(one.table, read)
         reads.update(self._read_python(python_files, used))
         self._check_sidecars(used)
         return reads

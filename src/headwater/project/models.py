@@ -94,18 +94,53 @@ def read_sidecars(file: ProjectFile, values: Mapping[str, VarValue], report: Rep
     return found
 
 
-def read_sql_model(
-    file: ProjectFile, table: TableName, sidecar: Sidecar | None, values: Mapping[str, VarValue], report: Report, cache: FileCache
-) -> ReadModel | None:
-    """The model a SQL file defines; None and problems when it doesn't."""
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """A model's file as far as it can be told without parsing its query. `entry` is of JSON's types and dates, as the cache keeps it."""
+
+    file: ProjectFile
+    table: TableName
+    key: str
+    entry: dict[str, Any]
+    #: Where the query begins in the file, and whether nothing was wrong so far; None for an entry of the cache, which lacks nothing.
+    unparsed: tuple[Location, bool] | None
+
+
+def open_sql_model(file: ProjectFile, table: TableName, values: Mapping[str, VarValue], report: Report, cache: FileCache) -> SqlFile | None:
+    """The first half of reading a model; None and problems when there is no header or query to go on with."""
     key = content_key(file.text, values)
     entry = cache.get(file.path, key)
-    if entry is None:
-        entry = _read_file(file, values, report)
-        if entry is None:
+    if entry is not None:
+        return SqlFile(file, table, key, entry, None)
+    before = len(report.errors)
+    split = sqltext.split_header(file.text)
+    if split.unclosed:
+        report.add("bad-header", "the header has no end", Location(file.path, split.first_line - 1, 1), expected="a line that is only */")
+        return None
+    header: dict[str, Any] | None = None
+    if split.header is not None:
+        document = read_document(split.header, file.path, report, values=values, first_line=split.first_line, widths=split.widths)
+        header = header_of(document, report, file.path) if document is not None else {}
+    query = _read_query(file, split, values, report)
+    if query is None:
+        return None
+    facts, place, is_whole = query
+    return SqlFile(file, table, key, {**facts, "header": header, "is_good": len(report.errors) == before}, (place, is_whole))
+
+
+def read_sql_model(opened: SqlFile, sidecar: Sidecar | None, report: Report, cache: FileCache) -> ReadModel | None:
+    """The second half: the model that the file defines; None and problems when it doesn't."""
+    file, table, entry = opened.file, opened.table, opened.entry
+    if opened.unparsed is not None:
+        place, is_whole = opened.unparsed
+        try:
+            entry["tables"] = [list(parts) for parts in sorted(tables_named(entry["sql"]))]
+        except SqlSyntaxError as error:
+            if is_whole:
+                report.add("sql-not-understood", error.found or error.what, place)
             return None
         if entry.pop("is_good"):
-            cache.put(file.path, key, entry)
+            cache.put(file.path, opened.key, entry)
     header = entry["header"]
     if sidecar is not None:
         locate = place_in(sidecar.document, sidecar.path)
@@ -119,23 +154,6 @@ def read_sql_model(
     facts = CodeFacts(tuple(map(tuple, entry["tables"])), frozenset(entry["functions"]), entry["code_hash"], entry["is_dynamic_pivot"])
     data = {**(header or {}), "name": table, "path": file.path, "sql": entry["sql"], "sql_line": entry["sql_line"], "code_hash": facts.code_hash}
     return ReadModel(Model.model_validate(data), facts)
-
-
-def _read_file(file: ProjectFile, values: Mapping[str, VarValue], report: Report) -> dict[str, Any] | None:
-    """What the file says, of JSON's types and dates: kept by the cache when `is_good`."""
-    before = len(report.errors)
-    split = sqltext.split_header(file.text)
-    if split.unclosed:
-        report.add("bad-header", "the header has no end", Location(file.path, split.first_line - 1, 1), expected="a line that is only */")
-        return None
-    header: dict[str, Any] | None = None
-    if split.header is not None:
-        document = read_document(split.header, file.path, report, values=values, first_line=split.first_line, widths=split.widths)
-        header = header_of(document, report, file.path) if document is not None else {}
-    facts = _read_sql(file, split, values, report)
-    if facts is None:
-        return None
-    return {**facts, "header": header, "is_good": len(report.errors) == before}
 
 
 def header_of(document: Document, report: Report, subject: str) -> dict[str, Any]:
@@ -153,7 +171,10 @@ def header_of(document: Document, report: Report, subject: str) -> dict[str, Any
     return {"checks": prepared.get("checks", ())}  # enough to look up the tables they name
 
 
-def _read_sql(file: ProjectFile, split: sqltext.SplitFile, values: Mapping[str, VarValue], report: Report) -> dict[str, Any] | None:
+def _read_query(
+    file: ProjectFile, split: sqltext.SplitFile, values: Mapping[str, VarValue], report: Report
+) -> tuple[dict[str, Any], Location, bool] | None:
+    """What the query's text says, where it begins, and whether nothing was wrong with it so far."""
     written = split.sql
     places = sqltext.LineIndex(written)
 
@@ -176,20 +197,15 @@ def _read_sql(file: ProjectFile, split: sqltext.SplitFile, values: Mapping[str, 
         return None
     start, end, is_pivot = statement
     sql = resolved.text[start:end].rstrip()
-    try:
-        tables = sorted(tables_named(sql))
-    except SqlSyntaxError as error:
-        if is_whole:
-            report.add("sql-not-understood", error.found or error.what, place(resolved.original(start)))
-        return None
-    return {
+    begin = resolved.original(start)
+    facts = {
         "sql": sql,
-        "sql_line": split.sql_line + written.count("\n", 0, resolved.original(start)),
-        "tables": [list(parts) for parts in tables],
+        "sql_line": split.sql_line + written.count("\n", 0, begin),
         "functions": sorted(sqltext.functions_named(sql)),
         "code_hash": hashlib.sha256(sqltext.normalise(sql).encode("utf-8", "surrogatepass")).hexdigest(),
         "is_dynamic_pivot": is_pivot,
     }
+    return facts, place(begin), is_whole
 
 
 def _one_statement(resolved: Substituted, place: Any, report: Report) -> tuple[int, int, bool] | None:

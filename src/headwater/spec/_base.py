@@ -62,7 +62,7 @@ Duration = Annotated[
 class Resource(BaseModel):
     """A frozen, hashable definition. Unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, arbitrary_types_allowed=True, defer_build=True)
 
 
 def one_or_many(value: Any) -> Any:

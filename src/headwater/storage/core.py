@@ -62,6 +62,7 @@ class Core:
         self.is_encrypted = self._read_encrypted()
         self.staging = Staging(engine, database, may_write_files=not self.is_encrypted)
         self._lock = WriteLock(address.path) if address.path is not None else None
+        self._writing = threading.RLock()
         self._history_lock = WriteLock(address.path, "history-lock") if address.path is not None else None
         self._state: LakeState | None = None
         self._state_lock = threading.Lock()
@@ -237,12 +238,20 @@ class Core:
 
     @contextmanager
     def write_turn(self, deadline: float) -> Iterator[None]:
-        """Waits for this process's turn to write where the catalog is SQLite."""
-        if self._lock is None:
-            yield
-            return
-        with self._lock.held(max(0.0, min(LOCK_PATIENCE_SECONDS, deadline - time.monotonic()))):
-            yield
+        """Waits for the thread's turn, and, where the catalog is SQLite, for the process's.
+
+        Two COMMITs at once on one attached lake can end the whole process (a segmentation fault in the engine).
+        """
+        if not self._writing.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise CommitConflict("another thread is writing to the lake", found="busy: it didn't end in time", state="nothing was committed")
+        try:
+            if self._lock is None:
+                yield
+                return
+            with self._lock.held(max(0.0, min(LOCK_PATIENCE_SECONDS, deadline - time.monotonic()))):
+                yield
+        finally:
+            self._writing.release()
 
     def write(self, attempt: Callable[[], T], what: str, patience_seconds: float | None = None) -> T:
         """Calls `attempt`, again and again with jittered back-off while others commit first.

@@ -148,3 +148,12 @@ def test_plain_parameters_written_as_literals_come_back_as_they_were(values):
 
 def test_a_list_is_a_plain_parameter_too(engine):
     assert engine.connection().execute("SELECT list_contains(?, 'b'), '?'", [["a", "b"]]).fetchone() == (True, "?")
+
+
+def test_nothing_unsigned_is_loaded_once_the_engine_stands() -> None:
+    with Engine(extensions=("sqlite_scanner", "no_such_extension")) as engine, engine.connection() as connection:
+        loaded = "SELECT loaded FROM duckdb_extensions() WHERE extension_name = 'sqlite_scanner'"
+        assert connection.execute(loaded).scalar() is True
+        assert connection.execute("SELECT current_setting('allow_unsigned_extensions')").scalar() is False
+        with pytest.raises(errors.HeadwaterError):
+            connection.execute("SET GLOBAL allow_unsigned_extensions = true")

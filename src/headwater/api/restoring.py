@@ -9,13 +9,13 @@ from headwater.orchestration import open_session
 from headwater.project import LoadedProject
 from headwater.secrets import resolve
 from headwater.spec.project import LakeConfig
-from headwater.storage import RestoreReport, restore_lake
+from headwater.storage import LAKE_EXTENSIONS, RestoreReport, restore_lake
 
 
 def restore_backup(project: LoadedProject, directory: Path, state_file: str, *, force: bool) -> RestoreReport:
     """See `LakeRoom.restore`. The lake first, then the state: a state older than its lake is mended by the next run, the reverse isn't needed."""
     config = LakeConfig.model_validate(resolve(project.config.lake.model_dump(), project_dir=project.directory, environ=project.environ))
-    with Engine(timezone=project.config.timezone) as engine:
+    with Engine(timezone=project.config.timezone, extensions=LAKE_EXTENSIONS) as engine:
         report = restore_lake(directory, config, engine, project_dir=project.directory, force=force)
     if (directory / state_file).is_file():
         with open_session(project) as session:

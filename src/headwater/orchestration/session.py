@@ -16,7 +16,7 @@ from headwater.project import LoadedProject
 from headwater.secrets import resolve
 from headwater.spec.project import LakeConfig
 from headwater.state import StateStore, utc_now
-from headwater.storage import Lake
+from headwater.storage import LAKE_EXTENSIONS, Lake
 
 
 @dataclass(slots=True)
@@ -64,7 +64,13 @@ def open_session(project: LoadedProject, *, read_only: bool = False, create: boo
         ZoneInfo(config.timezone)
     except (KeyError, ValueError, OSError) as error:
         raise UsageError(f"there is no timezone {config.timezone!r}", expected="a name such as UTC or Europe/Oslo") from error
-    engine = Engine(threads=config.threads, memory_limit=config.memory_limit, temp_directory=temp_directory, timezone=config.timezone)
+    engine = Engine(
+        threads=config.threads,
+        memory_limit=config.memory_limit,
+        temp_directory=temp_directory,
+        timezone=config.timezone,
+        extensions=LAKE_EXTENSIONS,
+    )
     try:
         lake = Lake.open(lake_config, engine, project_dir=project.directory, environment=project.environment, read_only=read_only, create=create)
         try:

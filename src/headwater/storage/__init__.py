@@ -1,6 +1,7 @@
 """The lake, attached here only: commits, snapshots, publications, evolution, reading back, maintenance, backup."""
 
 from headwater.storage.backup import BackupReport, RestoreReport, read_backup, restore_lake
+from headwater.storage.catalog import LAKE_EXTENSIONS
 from headwater.storage.changes import (
     NEVER_PUBLISHED,
     THIS_COMMIT,
@@ -27,6 +28,7 @@ from headwater.storage.reading import Reading
 from headwater.storage.state import LakeState
 
 __all__ = [
+    "LAKE_EXTENSIONS",
     "NEVER_PUBLISHED",
     "THIS_COMMIT",
     "BackupReport",

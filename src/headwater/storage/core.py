@@ -122,7 +122,7 @@ class Core:
             cached = self._state
         if cached is not None and cached.snapshot_id == base:
             return cached
-        reader = StateReader(connection, self.database, self.environment, self._empty_system_tables(connection))
+        reader = StateReader(connection, self.database, self.environment, self.empty_system_tables(connection))
         state: LakeState | None = None
         if cached is not None and cached.snapshot_id < base <= cached.snapshot_id + _ADVANCE_UP_TO:
             state = cached
@@ -137,7 +137,7 @@ class Core:
         self.remember(state)
         return state
 
-    def _empty_system_tables(self, connection: Connection) -> frozenset[str]:
+    def empty_system_tables(self, connection: Connection) -> frozenset[str]:
         """System tables without a row now, and so at every snapshot before: they only ever grow."""
         rows = connection.execute(
             f"""

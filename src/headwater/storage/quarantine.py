@@ -75,7 +75,10 @@ def read_quarantine(core: Core, table: TableName | None, state: str | None, ids:
 def count_quarantine(core: Core) -> dict[TableName, int]:
     """See `Lake.quarantine_counts`."""
     with core.reading() as (connection, _):
-        rows = StateReader(connection, core.database, core.environment).rows(
+        reader = StateReader(connection, core.database, core.environment, core.empty_system_tables(connection))
+        if not reader.has_rows("quarantine"):
+            return {}
+        rows = reader.rows(
             """
             SELECT schema_name, table_name, count(*) AS waiting
             FROM (

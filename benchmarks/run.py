@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [NAME ...] [--quick] [--no-peers]
 
-Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`; without any, all of them. `crash` (`make stress`) is run when named. The section of results.md for
-each is replaced by the new measurement; the others stay. Peers (dbt-duckdb, SQLMesh, dlt) are installed into `.peers-venv` if that works.
+Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`; without any, all of them. `crash` (`make stress`) is
+run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers (dbt-duckdb, SQLMesh,
+dlt) are installed into `.peers-venv` if that works.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def test_what_is_held_can_be_discarded(shop: Path, hw: Any) -> None:
     model = shop / "models" / "marts" / "revenue.sql"
     model.write_text(model.read_text().replace("sum(o.amount) AS revenue", "-sum(o.amount) AS revenue"))
     hw(shop, "run", expect=1)
-    hw(shop, "discard", "marts.revenue", "--reason", "a sign error")
+    hw(shop, "discard", "-s", "marts.*,path:models", "--exclude", "source:shop", "--reason", "a sign error")
     assert revenue(hw, shop) == revenue(hw, shop, "--head") == before
 
 

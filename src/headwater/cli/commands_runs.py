@@ -86,7 +86,7 @@ def status(
     if json:
         screen.json(tables)
     else:
-        reports.print_status(tables)
+        reports.print_status(tables, is_choice=bool(united(selection, select) or united(exclude)))
     if any(table.is_bad for table in tables):
         raise typer.Exit(1)
 

@@ -180,6 +180,24 @@ def test_a_backup_is_restored(shop: Path, tmp_path: Path, hw: Any) -> None:
     assert revenue(hw, shop) != before
 
 
+def test_a_backup_in_a_folder_named_from_here_brings_the_state_back_too(shop: Path, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop)
+    hw(shop, "run")
+    hw(shop, "backup", "saved/first")
+    kept = {path: path.stat().st_size for path in Path("saved").rglob("*") if path.is_file()}
+    hw(shop, "run")
+    hw(shop, "restore", "saved/first", "--force")
+    assert len(hw(shop, "history", "--json").json) == 1
+    assert {path: path.stat().st_size for path in Path("saved").rglob("*") if path.is_file()} == kept, "a backup isn't written to"
+
+
+def test_doctor_tells_a_catalog_that_is_gone_from_one_that_was_never_made(shop: Path, hw: Any) -> None:
+    assert "there is none yet" in hw(shop, "doctor").out
+    hw(shop, "run")
+    (shop / ".headwater" / "lake.sqlite").unlink()
+    assert "headwater restore DIR" in hw(shop, "doctor", expect=1).out
+
+
 def test_maintain_keeps_what_readers_see(shop: Path, hw: Any) -> None:
     for _ in range(3):
         hw(shop, "run", "--full-refresh")

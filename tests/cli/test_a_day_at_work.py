@@ -226,6 +226,7 @@ def test_ctrl_c_stops_a_run_cleanly_and_the_next_goes_on(shop: Path, hw: Any) ->
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1, "".join(lines) + err
     assert "Traceback" not in err
+    assert "Ctrl-C again" in err
     assert hw(shop, "history", "latest", "--json").json["status"] == "cancelled"
     (shop / "models" / "marts" / "slow.sql").unlink()
     hw(shop, "run")

@@ -39,7 +39,11 @@ def run(
         bool, typer.Option("--full-refresh", help="Build incrementals and snapshots anew, and read streams from their beginning.")
     ] = False,
     allow_drop: Annotated[
-        bool, typer.Option("--allow-drop", help="Drop columns that definitions no longer have; else they stay, empty for new rows.")
+        bool,
+        typer.Option(
+            "--allow-drop",
+            help="Drop columns that the models built by this run no longer have; else they stay, empty for new rows. With --full-refresh all are built.",
+        ),
     ] = False,
     threads: ThreadsOption = None,
     from_: Annotated[

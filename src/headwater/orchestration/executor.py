@@ -173,6 +173,7 @@ class Executor:
             case _Stopped():
                 if not self._is_stopped:
                     self._is_stopped = True
+                    self._recorder.event("stop_requested", None, running=len(self._running))
                     self._worker.connections.interrupt()
             case _Done(task):
                 self._running.discard(task.table)

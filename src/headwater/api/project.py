@@ -233,7 +233,7 @@ class Project:
         return verbs.publish(self._session, self._chosen(selection, exclude), force=force, reason=reason)
 
     def rollback(self, *selection: str, exclude: Sequence[str] = (), to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
-        """Shows readers an older version of selected tables until `publish`: that of the snapshot or time `to`, else the one before what they see now.
+        """Shows readers an older version of selected tables until `publish`: that of the snapshot or time `to`, else the one before what they see.
 
         Touches neither rows nor positions. Raises SnapshotNotFound, TableNotFound, LeaseHeld.
         """

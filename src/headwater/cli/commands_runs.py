@@ -42,7 +42,7 @@ def run(
         bool,
         typer.Option(
             "--allow-drop",
-            help="Drop columns that the models this run builds no longer have; else they stay, empty for new rows. With --full-refresh all are built.",
+            help="Drop columns that models built by this run no longer have; else they stay, empty for new rows. --full-refresh builds all.",
         ),
     ] = False,
     threads: ThreadsOption = None,

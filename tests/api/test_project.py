@@ -144,6 +144,29 @@ def test_streams_found_are_added_to_the_file_and_the_rest_stays(shop: Path) -> N
         assert project.sources.discover("shop", write=True).added == ()
 
 
+def test_a_table_that_a_stream_of_another_name_reads_is_no_discovery(shop: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(shop / "crm.sqlite") as database:
+        database.executescript("CREATE TABLE People(id INTEGER); CREATE TABLE pets(id INTEGER)")
+    (shop / "sources" / "crm.yaml").write_text("type: sqlite\nconnection: crm.sqlite\nstreams:\n  customers: {table: people}\n")
+    with hw.open(shop) as project:
+        found = project.sources.discover("crm", write=True)
+    assert {table.name: table.is_defined for table in found.tables} == {"People": True, "pets": False}
+    assert found.added == ("pets",)
+
+
+def test_verbs_take_selectors(shop: Path) -> None:
+    with hw.open(shop) as project:
+        project.run()
+        assert [str(task.table) for task in project.publish("shop.*").tasks] == ["shop.orders"]
+        assert [str(task.table) for task in project.discard("+marts.daily", exclude=["source:shop"]).tasks] == ["marts.daily"]
+        with pytest.raises(errors.UsageError, match="which tables"):
+            project.rollback()
+        with pytest.raises(errors.UsageError, match="nothing is selected"):
+            project.rollback("marts.daily", exclude=["marts.*"])
+
+
 def test_the_facade_stays_small() -> None:
     public = [name for name in vars(hw.Project) if not name.startswith("_")]
     assert len(public) <= 25  # twenty methods, and what they are grouped in

@@ -79,6 +79,20 @@ def test_a_rollback_shows_an_older_version_until_publish_and_runs_go_on_beneath(
     assert folder.rows("SELECT count(*) FROM staging.orders") == [(4,)]
 
 
+@pytest.mark.parametrize("table", [ORDERS, STAGED])
+def test_what_a_rollback_hides_is_not_seen_through_what_is_built_on_it(folder: Folder, table: TableName) -> None:
+    folder.model("staging.orders", "SELECT id, amount FROM shop.orders").model("marts.sums", "SELECT count(*) AS n FROM staging.orders").run()
+    folder.csv("orders2.csv", [(3, 5)]).run()
+    call(folder, verbs.rollback, [table])
+    folder.csv("orders3.csv", [(4, 5)])
+    assert folder.run().exit_code == 0
+    assert folder.rows("SELECT count(*), (SELECT n FROM marts.sums) FROM staging.orders") == [(2, 2)]
+    assert statuses(folder.run())["marts.sums"] == "skipped", "what it was built from is what is still published"
+    call(folder, verbs.publish, [table])
+    folder.run()
+    assert folder.rows("SELECT count(*), (SELECT n FROM marts.sums) FROM staging.orders") == [(4, 4)]
+
+
 def test_a_rollback_goes_to_a_time(folder: Folder) -> None:
     from datetime import UTC, datetime
 

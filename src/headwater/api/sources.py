@@ -14,7 +14,7 @@ from headwater.project.problems import nearest
 from headwater.spec.sources import Source
 
 if TYPE_CHECKING:
-    from headwater.sources import Connector
+    from headwater.sources import Connector, DiscoveredStream
 
 
 class Sources:
@@ -42,15 +42,17 @@ class Sources:
         with self._connector(source) as connector:
             found = connector.discover()
         known = {stream.lower() for stream in source.streams}
+        read = {stream.table.lower() for stream in source.streams.values() if stream.table is not None}
+        defined = {stream.name for stream in found if stream.name.lower() in known or not read.isdisjoint(_table_names(stream))}
         tables = tuple(
             DiscoveredTable(
-                stream.name, {column.name: column.type for column in stream.columns}, stream.primary_key, stream.rows, stream.name.lower() in known
+                stream.name, {column.name: column.type for column in stream.columns}, stream.primary_key, stream.rows, stream.name in defined
             )
             for stream in found
         )
         added: tuple[str, ...] = ()
         if write:
-            new = {stream.name: dict(stream.definition) for stream in found if stream.name.lower() not in known}
+            new = {stream.name: dict(stream.definition) for stream in found if stream.name not in defined}
             added = add_streams(self._loaded.directory / source.path, new)
         return Discovery(source.name, source.path, tables, added)
 
@@ -72,3 +74,9 @@ class Sources:
             yield connector
         finally:
             connector.close()
+
+
+def _table_names(stream: DiscoveredStream) -> set[str]:
+    """How a stream's `table:` may name what was discovered: in full and, where its schema is the one the source looks into, without it."""
+    full = str(stream.definition.get("table") or "").lower()
+    return {full, stream.name.lower()} if full.endswith(f".{stream.name.lower()}") else {full}

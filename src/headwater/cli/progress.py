@@ -154,6 +154,8 @@ class _Display:
                 if table in self._running:
                     self._running[table].note = f"waiting to try again: {reason}"
                 self._said(f"{table} will be tried again: {reason}", event.at)
+            case "stop_requested" if self._running:
+                self._said("stopping; code of yours that runs is waited for, and Ctrl-C again ends all at once", event.at)
             case "task_finished" if table is not None:
                 self._running.pop(table, None)
                 self._finished += 1

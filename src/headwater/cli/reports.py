@@ -261,12 +261,17 @@ def next_after(run: RunSummary) -> list[tuple[str, str]]:
 # -- status and doctor -----------------------------------------------------------------------------------------------
 
 
-def print_status(tables: Sequence[TableStatus]) -> None:
+def no_tables(*, is_choice: bool) -> str:
+    """What to say in place of an empty list of tables."""
+    return "nothing is selected: no table is what the selectors ask for" if is_choice else "the project defines no tables yet"
+
+
+def print_status(tables: Sequence[TableStatus], *, is_choice: bool) -> None:
     rows = [
         [table.table, table.kind, table.status, table.rows, ago(table.committed_at), table.waiting_in_quarantine or None, _why(table)]
         for table in tables
     ]
-    screen.table(["TABLE", "KIND", "STATUS", "ROWS", "CHANGED", "QUARANTINE", "WHY"], rows, empty="the project defines no tables yet")
+    screen.table(["TABLE", "KIND", "STATUS", "ROWS", "CHANGED", "QUARANTINE", "WHY"], rows, empty=no_tables(is_choice=is_choice))
     bad = [table for table in tables if table.is_bad]
     if any(table.status == "failed" for table in bad):
         screen.next_commands([("headwater retry", "run again what failed")])

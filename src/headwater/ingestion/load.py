@@ -321,6 +321,8 @@ class _Load:
         )
         if self.is_rebuild:
             return applying.apply_rebuild(self.bench, batch)
+        if self.state is not None and self.state.columns and self.stream.disposition != "replace":
+            applying.refuse_impossible_types(self.state, read.plan)
         current = applying.current_rows(self.bench.lake, self.state, read.plan, self._technical(read.plan), found.replaced_files)
         match self.stream.disposition:
             case "append":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import random
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from headwater.errors import (
     LakeUnavailable,
     MissingDependency,
     NetworkFileSystem,
+    StorageFull,
     UsageError,
 )
 from headwater.spec.names import quote, quote_literal
@@ -36,6 +38,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 BUSY_TIMEOUT_MS = 5000
 OPEN_TIMEOUT_SECONDS = 60.0
+#: With less than this on its disk, SQLite can't open a catalog for writing.
+_LEAST_FREE_BYTES = 1 << 20
 
 
 #: What attaching any lake needs: an engine that is made with them loads them quicker.
@@ -273,6 +277,18 @@ def prepare_connection(connection: Connection, address: CatalogAddress, config: 
         _make_secret(connection, config.s3, address.data, name)
 
 
+def explained(error: HeadwaterError, catalog: Path | None) -> HeadwaterError:
+    """SQLite says no more than `disk I/O error` when there is no room for its log or its shared memory beside `catalog`."""
+    if catalog is None or "disk i/o error" not in (error.found or "").lower():
+        return error
+    free = shutil.disk_usage(catalog.parent).free
+    if free > _LEAST_FREE_BYTES:
+        return LakeUnavailable("the lake's catalog can't be read or written", found=error.found, state="nothing was committed")
+    return StorageFull(
+        "no space is left for the lake's catalog", found=f"{free} bytes free", state="nothing was committed", hint="free space, then run again"
+    )
+
+
 def _attach_patiently(connection: Connection, statement: str, address: CatalogAddress, *, create: bool) -> None:
     deadline = time.monotonic() + OPEN_TIMEOUT_SECONDS
     pause = 0.02
@@ -298,13 +314,23 @@ def _attach_patiently(connection: Connection, statement: str, address: CatalogAd
                     state="nothing was changed",
                     hint="a lake is encrypted from its first day or never: choose another catalog and load it anew",
                 ) from error
+            if "file is not a database" in text or "malformed" in text:
+                raise LakeError(
+                    "the lake's catalog is damaged",
+                    found=f"{address.describe()}: {error.found}",
+                    state="nothing was changed",
+                    hint="headwater restore DIR --force brings a backup back",
+                ) from error
+            full = explained(error, address.path)
+            if isinstance(full, StorageFull):
+                raise full from error
             passing = isinstance(error, CommitConflict) or any(mark in text for mark in (_RACES if create else _RACES[:1]))
             if not passing or time.monotonic() > deadline:
                 raise LakeUnavailable(
                     "the lake can't be opened",
                     expected=address.describe(),
                     found=error.found or error.what,
-                    hint="check lake.catalog in headwater.yaml and that its server runs",
+                    hint=f"check lake.catalog in headwater.yaml{'' if address.path is not None else ' and that its server runs'}",
                 ) from error
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 2, 0.5)

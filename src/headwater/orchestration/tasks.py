@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from headwater.engine import Connection
 from headwater.errors import HeadwaterError, Interrupted, QueryError
@@ -21,7 +22,7 @@ from headwater.orchestration.redefining import redefined
 from headwater.orchestration.retrying import retried
 from headwater.orchestration.session import Session
 from headwater.project.lineage import LineageCache, respell
-from headwater.sources import open_connector
+from headwater.sources import open_connector, resolved_stream, unspoken
 from headwater.spec.checks import Check, Verdict
 from headwater.spec.lineage import Lineage
 from headwater.spec.models import IncrementalKind, Model
@@ -167,8 +168,10 @@ class Worker:
             reload_from=self.options.reload_from,
             on_progress=lambda rows, size: self.recorder.event("task_progressed", task.table, rows=rows, size_bytes=size),
             is_cancelled=self.is_cancelled,
+            resolve=partial(resolved_stream, project_dir=project.directory, environ=project.environ),
         )
-        prepared = prepare_load(self.session.lake, connector, source, name, context)
+        with unspoken(stream, project_dir=project.directory, environ=project.environ):
+            prepared = prepare_load(self.session.lake, connector, source, name, context)
         task.rows_rejected = prepared.rows_rejected
         task.note = prepared.note
         change, checks = prepared.change, prepared.checks

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from headwater.errors import HeadwaterError, SourceDataInvalid, StreamNotFound
-from headwater.secrets import resolve
 from headwater.sources.base import ConnectorBase, unique_name
 from headwater.sources.connector import Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.files.delimited import plan_delimited
@@ -138,11 +137,10 @@ class FilesConnector(ConnectorBase):
         return self.context.project_dir / Path(path).expanduser()
 
     def _found(self, request: ReadRequest) -> list[FoundFile]:
-        paths = resolve(request.stream.path, project_dir=self.context.project_dir, environ=self.context.environ)
-        if not paths:
+        if not request.stream.path:
             raise StreamNotFound(f"the stream {self.context.name}.{request.name} names no file", expected="path: a file, a glob or a URL")
         found: dict[str, FoundFile] = {}
-        for path in paths:
+        for path in request.stream.path:
             for file in self._listed(_joined(self._base(), path)):
                 found.setdefault(file.key, file)
         return list(found.values())
@@ -216,8 +214,7 @@ class FilesConnector(ConnectorBase):
 
     def _planned(self, request: ReadRequest, files: Sequence[FoundFile]) -> tuple[Planned, Callable[[], None]]:
         """The portions of these files by format; and what removes the files unpacked for them."""
-        own = resolve(request.stream.options, project_dir=self.context.project_dir, environ=self.context.environ)
-        options = {**self.context.options, **own}
+        options = {**self.context.options, **request.stream.options}
         written: list[Path] = []
 
         def target_folder() -> Path:

@@ -41,6 +41,15 @@ def test_only_new_and_changed_files_are_read_and_changed_ones_are_named(files: F
     assert files.read("in/*.csv", position=json.loads(json.dumps(merged))).portions == ()
 
 
+def test_what_is_not_new_is_counted_in_words(files: Files, tmp_path: Path) -> None:
+    write(tmp_path / "in/a.csv", "x\n1\n")
+    first = files.read("in/*.csv")
+    assert files.read("in/*.csv", position=first.position).note == "1 file, neither new nor changed"
+    write(tmp_path / "in/b.csv", "x\n1\n")
+    both = files.read("in/*.csv")
+    assert files.read("in/*.csv", position=both.position).note == "2 files, none new or changed"
+
+
 def test_a_path_may_come_from_the_environment(open_files: Callable[..., Files], tmp_path: Path) -> None:
     write(tmp_path / "in/a.csv", "x\n1\n")
     stream = resolved_stream(Stream(path=("${env:FOLDER}/*.csv",)), project_dir=tmp_path, environ={"FOLDER": "in"})

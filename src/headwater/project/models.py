@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,13 +100,20 @@ def read_sql_model(
 ) -> ReadModel | None:
     """The model a SQL file defines; None and problems when it doesn't."""
     key = content_key(file.text, values)
-    entry = cache.get(file.path, key)
+    known = cache.get(file.path, key)
+    if known is not None:
+        with suppress(LookupError, TypeError, ValueError, AttributeError):  # an entry of another shape is none
+            return _read_model(known, file, table, sidecar, report)
+    entry = _read_file(file, values, report)
     if entry is None:
-        entry = _read_file(file, values, report)
-        if entry is None:
-            return None
-        if entry.pop("is_good"):
-            cache.put(file.path, key, entry)
+        return None
+    if entry.pop("is_good"):
+        cache.put(file.path, key, entry)
+    return _read_model(entry, file, table, sidecar, report)
+
+
+def _read_model(entry: Mapping[str, Any], file: ProjectFile, table: TableName, sidecar: Sidecar | None, report: Report) -> ReadModel:
+    """What a file says, with its sidecar, as a model."""
     header = entry["header"]
     if sidecar is not None:
         locate = place_in(sidecar.document, sidecar.path)

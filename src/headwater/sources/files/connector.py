@@ -108,7 +108,7 @@ class FilesConnector(ConnectorBase):
         fresh = list(changed_since(files, request.position))
         gone = set(request.position or ()) - {file.key for file in files}
         if not fresh and not (is_whole and gone and files):
-            return Reading((), note=f"{len(files)} files, none new or changed" if files else "no file matches")
+            return Reading((), note=_none_new(len(files)))
         chosen = files if is_whole else [file for file, _ in fresh]
         replaced = () if is_whole else tuple(file.key for file, was_loaded in fresh if was_loaded)
         planned, cleanup = self._planned(request, chosen)
@@ -324,6 +324,12 @@ class FilesConnector(ConnectorBase):
         except HeadwaterError:
             columns = ()  # listed all the same: reading it will say what is wrong
         return DiscoveredStream(name or "files", definition, columns)
+
+
+def _none_new(files: int) -> str:
+    if files == 1:
+        return "1 file, neither new nor changed"
+    return f"{files:,} files, none new or changed" if files else "no file matches"
 
 
 def _joined(base: str, path: str) -> str:

@@ -56,6 +56,9 @@ def test_a_wrong_call_ends_with_2_and_a_way_out(built: Path, arguments: list[str
 
 def test_an_option_that_does_not_exist_ends_with_2(built: Path, hw: Any) -> None:
     assert "No such option" in hw(built, "run", "--nothing-such", expect=2).err
+    told = hw(built, "query", "SELECT 1", "--format", "xml", expect=2).err
+    assert "'xml' is not one of" in told
+    assert "Value error" not in told
     assert "No such command" in hw(built, "nothing-such", expect=2).err
 
 

@@ -180,6 +180,27 @@ def test_a_reload_from_a_position_reads_from_there(folder: Folder) -> None:
     assert folder.rows("SELECT amount FROM shop.orders") == [(10,), (21,), (31,)]
 
 
+def test_a_reload_from_a_position_needs_a_cursor(folder: Folder) -> None:
+    folder.run()
+    with pytest.raises(UsageError) as caught:
+        call(folder, verbs.reload, ORDERS, from_="2")
+    assert (caught.value.found, caught.value.hint) == ("its position is a list of files", "headwater reload shop.orders reads all of it again")
+
+
+def test_a_group_is_published_whole_or_not_at_all(folder: Folder) -> None:
+    a, b = TableName("fin", "a"), TableName("fin", "b")
+    folder.model("fin.a", "SELECT count(*) AS n FROM shop.orders", "publish_group: finance")
+    folder.model("fin.b", "SELECT count(*) AS n FROM shop.orders", "publish_group: finance", "checks: [expression: n < 3]").run()
+    folder.csv("orders2.csv", [(3, 5)]).run()
+    summary = call(folder, verbs.publish, [a])
+    assert statuses(summary) == {"fin.a": "blocked", "fin.b": "held"}
+    assert reason(summary, "fin.a") == "fin.b can't be published, and all are or none"
+    assert statuses(call(folder, verbs.publish, [a], force=True, reason="they know")) == {"fin.a": "succeeded", "fin.b": "succeeded"}
+    assert folder.rows("SELECT a.n, b.n FROM fin.a a, fin.b b") == [(3, 3)]
+    call(folder, verbs.rollback, [a, b])
+    assert statuses(call(folder, verbs.publish, [b], force=True, reason="again")) == {"fin.a": "succeeded", "fin.b": "succeeded"}
+
+
 def test_quarantine_is_replayed_by_todays_contract_and_twice_is_as_once(folder: Folder) -> None:
     source = """
         type: files

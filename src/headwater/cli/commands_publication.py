@@ -26,6 +26,7 @@ def publish(
     """Let readers see the newest rows of tables that are held or rolled back.
 
     The checks run first; with --force and a reason their failing doesn't matter. From then on the tables follow their newest commit again.
+    The other members of a publish_group come along: all of them or none.
 
     Rows: untouched. Positions: untouched.
     """

@@ -209,6 +209,8 @@ def _print_troubles(tasks: Sequence[TaskResult]) -> None:
 
 def _print_warnings(tasks: Sequence[TaskResult]) -> None:
     for task in tasks:
+        for line in task.reason.splitlines()[1:]:
+            screen.note(f"warning: {task.table}: {line}", STYLES["warn"])
         for verdict in task.verdicts:
             if not verdict.passed:
                 screen.note(f"warning: {task.table}: check {verdict.check} failed{_message(verdict)}", STYLES["warn"])

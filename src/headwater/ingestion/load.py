@@ -190,7 +190,7 @@ class _Load:
         types = {name: column.type for name, column in self.stream.columns.items() if column.type}
         limits = bound(cursor, position, self.context.reload_from) if cursor is not None and self.uses_cursor else None
         whole = self.stream.disposition == "replace" and not self.connector.capabilities.file_list
-        return ReadRequest(self.stream_name, self.stream, None if whole else position, limits, types)
+        return ReadRequest(self.stream_name, self.context.resolve(self.stream), None if whole else position, limits, types)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -129,7 +129,8 @@ def decide(situation: Situation, table: TableName) -> Decision:
     if is_left_over(state):
         return Skip(table, "built by an earlier run that ended before publishing it", state.changed_snapshot, True)
     if state.publication == "rolled_back":
-        return Skip(table, f"unchanged{since}; rolled back: {state.reason}", state.published_changed_snapshot)
+        why = state.reason if state.reason.startswith("rolled back") else f"rolled back: {state.reason}"
+        return Skip(table, f"unchanged{since}; {why}", state.published_changed_snapshot)
     return Skip(table, f"unchanged{since}", state.published_changed_snapshot)
 
 

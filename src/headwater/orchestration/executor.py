@@ -277,7 +277,7 @@ class Executor:
             size_bytes=change.staged.size_bytes if change and change.staged else 0,
             seconds=task.seconds,
             attempts=task.attempts,
-            reason=reason or (error.what if error else task.reason),
+            reason="\n".join(filter(None, (reason or (error.what if error else task.reason), "" if error else task.warning))),
             error_code=error.code if error else None,
             error_text=str(error) if error else None,
             verdicts=change.verdicts if change else (),

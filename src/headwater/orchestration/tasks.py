@@ -7,23 +7,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from headwater.engine import Connection
-from headwater.errors import HeadwaterError, Interrupted
+from headwater.errors import HeadwaterError, Interrupted, QueryError
 from headwater.governance.checks import judge
 from headwater.ingestion import LoadContext, prepare_load, staged_of
 from headwater.orchestration.decide import Build, Facts, Load, is_described_otherwise
 from headwater.orchestration.events import Recorder
+from headwater.orchestration.older_rows import find_older_changes
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
 from headwater.orchestration.redefining import redefined
 from headwater.orchestration.retrying import retried
 from headwater.orchestration.session import Session
 from headwater.project.lineage import LineageCache, respell
-from headwater.sources import open_connector
+from headwater.sources import open_connector, resolved_stream, unspoken
 from headwater.spec.checks import Check, Verdict
 from headwater.spec.lineage import Lineage
-from headwater.spec.models import Model
+from headwater.spec.models import IncrementalKind, Model
 from headwater.spec.names import TableName
 from headwater.spec.runs import Operation
 from headwater.storage.changes import LoadRecord, TableChange, TableState
@@ -49,6 +51,8 @@ class Task:
     rows_deleted: int = 0
     snapshot_id: int | None = None
     note: str = ""
+    #: What is to be known beside its end.
+    warning: str = ""
     error: HeadwaterError | None = None
     #: Told after the commit that carries the change.
     on_committed: Callable[[], None] | None = None
@@ -164,8 +168,10 @@ class Worker:
             reload_from=self.options.reload_from,
             on_progress=lambda rows, size: self.recorder.event("task_progressed", task.table, rows=rows, size_bytes=size),
             is_cancelled=self.is_cancelled,
+            resolve=partial(resolved_stream, project_dir=project.directory, environ=project.environ),
         )
-        prepared = prepare_load(self.session.lake, connector, source, name, context)
+        with unspoken(stream, project_dir=project.directory, environ=project.environ):
+            prepared = prepare_load(self.session.lake, connector, source, name, context)
         task.rows_rejected = prepared.rows_rejected
         task.note = prepared.note
         change, checks = prepared.change, prepared.checks
@@ -209,7 +215,27 @@ class Worker:
             on_connection=self.connections.add,
         )
         task.change = build_model(self.session.lake, self.readings.workspace, model, context)
+        self._look_for_older_changes(task, model)
         task.change = self._judged(task, task.change, model.table_checks)
+
+    def _look_for_older_changes(self, task: Task, model: Model) -> None:
+        """Tells what changed before the bound an incremental build went on from; never fails the task."""
+        before = task.state.load if task.state is not None else None
+        if not isinstance(model.kind, IncrementalKind) or self.options.interval is not None or before is None:
+            return
+        assert task.change is not None
+        with self.readings.connection() as connection:
+            self.connections.add(connection)
+            try:
+                found = find_older_changes(connection, self.readings, task.change, model.kind, task.versions, before.inputs)
+            except QueryError as error:
+                self.recorder.event("older_changes_unknown", task.table, error=error.what, code=error.code)
+                return
+            finally:
+                self.connections.remove()
+        task.warning = str(found or "")
+        if found is not None:
+            self.recorder.event("older_changes_found", task.table, tables=[str(table) for table in found.tables], command=found.command)
 
     def _redefine(self, task: Task) -> None:
         """Rows stay; the definition and the verdicts are today's."""

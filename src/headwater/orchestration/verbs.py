@@ -17,6 +17,7 @@ from headwater.orchestration.restoring import restored
 from headwater.orchestration.run import execute
 from headwater.orchestration.session import Session
 from headwater.orchestration.side_runs import SideRun, side_run
+from headwater.sources import connector_class
 from headwater.spec.checks import Check, Verdict
 from headwater.spec.names import TableName
 from headwater.spec.runs import RunSummary, TaskResult
@@ -28,17 +29,16 @@ def publish(session: Session, tables: Sequence[TableName], *, force: bool = Fals
     """Lets readers see the newest rows of tables that are held, rolled back or waiting: they follow head again.
 
     Today's checks judge the newest rows first; a table whose error checks fail stays as it is (its result is `held`), and so do all the others
-    of the call. With `force` and a `reason` they are published all the same. One commit for all. Touches neither rows nor positions. Raises
-    UsageError for `force` without a reason, TableNotFound, LeaseHeld.
+    of the call. With `force` and a `reason` they are published all the same. The other members of a publish_group that are kept back come along. One
+    commit for all. Touches neither rows nor positions. Raises UsageError for `force` without a reason, TableNotFound, LeaseHeld.
     """
     if force and not reason.strip():
         raise UsageError("publishing by force needs a reason", hint="--reason 'why readers may see it'")
-    with side_run(session, "publish", tables, listener) as run:
+    with side_run(session, "publish", _with_groups(session, tables), listener) as run:
         wanted = [table for table, state in run.states.items() if state.publication != "follows"]
         verdicts = _judge_heads(run, wanted)
         failing = {table: [verdict for verdict in found if verdict.holds] for table, found in verdicts.items()}
         refused = {table: _sentence(found) for table, found in failing.items() if found and not force}
-        refused |= {table: why for table, why in _missing_of_group(run, wanted).items() if table not in refused and not force}
         snapshot_id = None
         if wanted and not refused:
             changes = [_release(run, table, verdicts[table], reason) for table in wanted]
@@ -112,12 +112,31 @@ def reload(session: Session, table: TableName, *, from_: str | None = None, reas
     """Reads a stream again: from the cursor value `from_` (itself included), else from its beginning.
 
     Rows that come again replace or join the old ones as the write disposition says; the position is set to what was read, in the same commit.
-    What depends on the table is built by the next run. Raises UnknownSelection, UsageError for a model.
+    What depends on the table is built by the next run. Raises UnknownSelection, UsageError for a model, and for `from_` without a cursor.
     """
     if session.project.graph.nodes[session.project.find(table)].kind != "stream":
         raise UsageError(f"{table} is a model; only streams are reloaded", hint=f"headwater run {table} --full-refresh")
+    if from_ is not None:
+        _require_cursor(session, table)
     options = RunOptions(include=(table.sql,), command="reload", reload_from=from_, is_full_refresh=from_ is None, note=reason)
     return execute(session, options, listener=listener)
+
+
+def _require_cursor(session: Session, table: TableName) -> None:
+    """Raises UsageError where a stream isn't read by a cursor: there is no value to read it from."""
+    source, _, stream = session.project.stream(session.project.find(table))
+    if stream.cursor is not None and stream.disposition != "replace" and connector_class(source.type).capabilities.cursor:
+        return
+    found = "it is replaced as a whole" if stream.disposition == "replace" else "it has no cursor"
+    if connector_class(source.type).capabilities.file_list:
+        found = "its position is a list of files"
+    raise UsageError(
+        f"{table} can't be read from a value",
+        expected="a stream with a cursor",
+        found=found,
+        state="nothing was read",
+        hint=f"headwater reload {table} reads all of it again",
+    )
 
 
 def replay(session: Session, table: TableName, ids: Sequence[str] | None = None, *, reason: str = "", listener: Listener | None = None) -> RunSummary:
@@ -225,20 +244,16 @@ def _checks_of(session: Session, table: TableName) -> tuple[Check, ...]:
     return (model or session.project.stream(name)[2]).table_checks
 
 
-def _missing_of_group(run: SideRun, wanted: Sequence[TableName]) -> dict[TableName, str]:
-    """Tables whose publish_group has other members that are kept back and aren't published with them."""
-    groups: dict[str, list[TableName]] = {}
-    for name, state in run.session.lake.state().tables.items():
-        group = state.definition.body.get("publish_group")
-        if isinstance(group, str) and not state.is_retired and state.publication in ("held", "waiting"):
-            groups.setdefault(group, []).append(name)
-    chosen = {table.key for table in wanted}
-    found: dict[TableName, str] = {}
-    for table in wanted:
-        group = run.states[table].definition.body.get("publish_group")
-        missing = [name for name in groups.get(group, ()) if name.key not in chosen] if isinstance(group, str) else []
-        if missing:
-            found[table] = f"publish_group {group} is published together: {', '.join(map(str, missing))} too"
+def _with_groups(session: Session, tables: Sequence[TableName]) -> list[TableName]:
+    """The tables, and the other members of their publish_groups that readers don't see the newest rows of."""
+    states = session.lake.state()
+    found = list(tables)
+    groups = {state.definition.body.get("publish_group") for table in tables if (state := states.find(table)) is not None} - {None}
+    known = {table.key for table in tables}
+    for name, state in states.tables.items():
+        is_behind = not state.is_retired and state.publication != "follows"
+        if is_behind and state.definition.body.get("publish_group") in groups and name.key not in known:
+            found.append(name)
     return found
 
 

@@ -234,7 +234,9 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
     engine.load("sqlite_scanner" if address.kind == "sqlite" else "postgres_scanner")
     engine.load("httpfs")  # remote data needs it, and so does writing to an encrypted lake
     # a project folder may have been moved: files are kept by relative paths, and opening.py sees that it is the right folder
-    options = [f"DATA_PATH {quote_literal(address.data)}", "OVERRIDE_DATA_PATH true"]
+    # rows kept in the catalog would be plain text beside an encrypted lake, forbid column names and conflict row by row. Only this form also spares
+    # the table that DuckLake makes for them beside every table of ours, which takes time and has no place for more columns than the catalog's tables
+    options = [f"DATA_PATH {quote_literal(address.data)}", "OVERRIDE_DATA_PATH true", "DATA_INLINING_ROW_LIMIT 0"]
     if address.kind == "sqlite":
         assert address.path is not None
         refuse_network_file_system(address.path)
@@ -265,8 +267,6 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
             connection.execute("SET GLOBAL temp_file_encryption = true")
         # a failed COMMIT must come back to us instead of being tried again by DuckLake with what we read before (commit.py)
         connection.execute("SET GLOBAL ducklake_max_retry_count = 0")
-        # rows kept in the catalog would be plain text beside an encrypted lake, forbid column names and conflict row by row
-        connection.execute("SET GLOBAL ducklake_default_data_inlining_row_limit = 0")
         _attach_patiently(connection, f"ATTACH {quote_literal(target)} AS {quote(name)} ({', '.join(options)})", address, create=create)
 
 

@@ -54,6 +54,14 @@ Delete = DeleteAll | DeleteKeys | DeleteWhere
 
 
 @dataclass(frozen=True, slots=True)
+class RowChanges:
+    """SELECT text for rows that came (`hw_sign` 1) and went (-1), under the table's columns. `are_additions`: none went."""
+
+    sql: str
+    are_additions: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """What a table is, committed with its rows. `kind` is `stream`, `view`, `table`, `incremental` or `snapshot`.
 

@@ -21,7 +21,16 @@ from headwater.storage.changes import Delete, DeleteAll, DeleteKeys, DeleteWhere
 from headwater.transformation import kinds
 from headwater.transformation.context import BuildContext
 from headwater.transformation.definitions import definition_of, settled
-from headwater.transformation.output import declares_types, described, find_column, output_columns, renames, require_declared, with_declared_types
+from headwater.transformation.output import (
+    declares_types,
+    described,
+    find_column,
+    output_columns,
+    renames,
+    require_declared,
+    require_layout,
+    with_declared_types,
+)
 from headwater.transformation.python_models import python_query
 
 _PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
@@ -54,6 +63,7 @@ def build_model(lake: Lake, workspace: Workspace, model: Model, context: BuildCo
         with model_query(connection, workspace, model, context) as query:
             if isinstance(model.kind, ViewKind):
                 return _view_change(model, query, context)
+            require_layout(connection, model, query.sql, query.columns)
             outcome = plan(connection, lake, model, query, context)
             staged = None
             if not (outcome.is_unchanged and _has_columns(model, query, context)):

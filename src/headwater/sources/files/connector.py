@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from headwater.errors import HeadwaterError, SourceDataInvalid, StreamNotFound
-from headwater.secrets import resolve
 from headwater.sources.base import ConnectorBase, unique_name
 from headwater.sources.connector import Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.files.delimited import plan_delimited
@@ -109,7 +108,7 @@ class FilesConnector(ConnectorBase):
         fresh = list(changed_since(files, request.position))
         gone = set(request.position or ()) - {file.key for file in files}
         if not fresh and not (is_whole and gone and files):
-            return Reading((), note=f"{len(files)} files, none new or changed" if files else "no file matches")
+            return Reading((), note=_none_new(len(files)))
         chosen = files if is_whole else [file for file, _ in fresh]
         replaced = () if is_whole else tuple(file.key for file, was_loaded in fresh if was_loaded)
         planned, cleanup = self._planned(request, chosen)
@@ -138,11 +137,10 @@ class FilesConnector(ConnectorBase):
         return self.context.project_dir / Path(path).expanduser()
 
     def _found(self, request: ReadRequest) -> list[FoundFile]:
-        paths = resolve(request.stream.path, project_dir=self.context.project_dir, environ=self.context.environ)
-        if not paths:
+        if not request.stream.path:
             raise StreamNotFound(f"the stream {self.context.name}.{request.name} names no file", expected="path: a file, a glob or a URL")
         found: dict[str, FoundFile] = {}
-        for path in paths:
+        for path in request.stream.path:
             for file in self._listed(_joined(self._base(), path)):
                 found.setdefault(file.key, file)
         return list(found.values())
@@ -216,8 +214,7 @@ class FilesConnector(ConnectorBase):
 
     def _planned(self, request: ReadRequest, files: Sequence[FoundFile]) -> tuple[Planned, Callable[[], None]]:
         """The portions of these files by format; and what removes the files unpacked for them."""
-        own = resolve(request.stream.options, project_dir=self.context.project_dir, environ=self.context.environ)
-        options = {**self.context.options, **own}
+        options = {**self.context.options, **request.stream.options}
         written: list[Path] = []
 
         def target_folder() -> Path:
@@ -327,6 +324,12 @@ class FilesConnector(ConnectorBase):
         except HeadwaterError:
             columns = ()  # listed all the same: reading it will say what is wrong
         return DiscoveredStream(name or "files", definition, columns)
+
+
+def _none_new(files: int) -> str:
+    if files == 1:
+        return "1 file, neither new nor changed"
+    return f"{files:,} files, none new or changed" if files else "no file matches"
 
 
 def _joined(base: str, path: str) -> str:

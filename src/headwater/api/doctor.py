@@ -11,7 +11,6 @@ from headwater.api.results import Finding
 from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
 from headwater.project import LoadedProject
-from headwater.state import StateStore
 from headwater.storage import Lake
 from headwater.storage.opening import OWNER_FILE
 
@@ -92,7 +91,7 @@ def _lake(lake: Lake) -> Iterator[Finding]:
 
 
 def _state(session: Session) -> Iterator[Finding]:
-    store: StateStore = session.state
+    store = session.state
     runs = store.runs(environment=session.environment, limit=1)
     yield Finding("state", "ok", f"{store.where}, {'last run ' + runs[0].run_id if runs else 'nothing has run yet'}")
     newest, head = store.newest_snapshot(session.environment), session.lake.head()

@@ -15,7 +15,7 @@ from headwater.sources.base import ConnectorBase, unique_name
 from headwater.sources.connector import Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.files.delimited import plan_delimited
 from headwater.sources.files.json import plan_json
-from headwater.sources.files.listing import FoundFile, changed_since, has_glob, is_s3, is_web, list_local, list_s3, look_at_url
+from headwater.sources.files.listing import FoundFile, changed_since, has_glob, is_s3, is_web, list_local, list_s3
 from headwater.sources.files.plan import ONE_COLUMN, FilePlan, Planned
 from headwater.sources.files.typed import plan_excel, plan_parquet
 from headwater.sources.files.unpacking import ReadableFile, Unpacker, copy_blob_sql, without_packing
@@ -64,7 +64,7 @@ class FilesConnector(ConnectorBase):
             found = list_s3(_joined(base, "*"), self._rows)
             return f"{base}: {len(found)} objects at the top"
         if is_web(base):
-            return f"{base} answers" if look_at_url(base) else ""
+            return f"{base} answers" if _look_at_url(base) else ""
         folder = self._local(base)
         if not folder.is_dir():
             raise StreamNotFound(
@@ -147,7 +147,7 @@ class FilesConnector(ConnectorBase):
 
     def _listed(self, path: str) -> list[FoundFile]:
         if is_web(path):
-            return [look_at_url(path)]
+            return [_look_at_url(path)]
         if is_s3(path):
             self._prepare_s3(path)
             listed = list_s3(path, self._rows)
@@ -362,3 +362,9 @@ def _with_cleanup(portions: Sequence[Portion], cleanup: Callable[[], None]) -> t
 
 def _ignored(_: object) -> None:
     return None
+
+
+def _look_at_url(url: str) -> FoundFile:
+    from headwater.sources.files.web import look_at_url
+
+    return look_at_url(url)

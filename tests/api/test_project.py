@@ -170,3 +170,29 @@ def test_verbs_take_selectors(shop: Path) -> None:
 def test_the_facade_stays_small() -> None:
     public = [name for name in vars(hw.Project) if not name.startswith("_")]
     assert len(public) <= 25  # twenty methods, and what they are grouped in
+
+
+def test_rows_in_quarantine_are_chosen_by_id_or_by_selectors_of_tables(shop: Path) -> None:
+    source = shop / "sources/shop.yaml"
+    source.write_text(source.read_text() + "  refunds: {path: refunds.csv, columns: {id: {type: bigint, not_null: true}, day: date}}\n")
+    (shop / "refunds.csv").write_text("id,day\n1,2024-01-01\n,2024-01-02\n,2024-01-03\n")
+    with hw.open(shop) as project:
+        project.run("source:shop")
+        with pytest.raises(errors.UsageError, match="which rows"):
+            project.quarantine.replay(exclude=[])
+        with pytest.raises(errors.UsageError, match="only streams"):
+            project.quarantine.drop("marts.total")
+        with pytest.raises(errors.UnknownSelection, match=r"shop\.ordres"):
+            project.quarantine.drop("shop.ordres")
+        replayed = project.quarantine.replay("+marts.total", "source:shop")
+        assert {str(task.table): task.status for task in replayed.tasks} == {"shop.orders": "skipped", "shop.refunds": "skipped"}
+        [first, second] = project.quarantine.list("shop.refunds")
+        project.quarantine.drop(first.id[:8])
+        assert [row.id for row in project.quarantine.list("shop.refunds")] == [second.id]
+    source.write_text(source.read_text().replace(", not_null: true", ""))
+    with hw.open(shop) as project:
+        replayed = project.quarantine.replay("shop.*")
+        assert [task.rows_written for task in replayed.tasks] == [1, 1]
+        assert len({task.snapshot_id for task in replayed.tasks}) == 1
+        assert project.quarantine.list() == []
+        assert {task.status for task in project.quarantine.drop("source:shop", exclude=["shop.refunds"]).tasks} == {"skipped"}

@@ -320,8 +320,8 @@ def print_quarantine(rows: Sequence[QuarantinedRow], *, each_row: bool) -> None:
         screen.next_commands(
             [
                 (f"headwater quarantine show {first.id}", "one row as it came"),
-                (f"headwater quarantine replay --table {first.table}", "load those that keep today's contract"),
-                (f"headwater quarantine drop --table {first.table}", "give them up"),
+                (f"headwater quarantine replay {first.table}", "load those that keep today's contract"),
+                (f"headwater quarantine drop {first.table}", "give them up"),
             ]
         )
 

@@ -390,6 +390,8 @@ def print_maintenance(done: MaintenanceReport) -> None:
     screen.text(f"{plural(done.files_merged, 'small file')} {would}merged into {done.files_made}")
     screen.text(f"{plural(len(done.rewritten_tables), 'table')} {would}written anew")
     screen.text(f"{plural(done.snapshots_expired, 'snapshot')} {would}expired, {format_number(done.snapshots_kept)} kept")
+    if done.is_keep_raised:
+        screen.text("snapshots of the last hour stay whatever --keep says, and so do their files: somebody may be reading them")
     screen.text(f"{plural(done.files_removed + done.orphans_removed, 'file')} {would}removed")
     screen.text(f"{format_bytes(done.bytes_before)} before, {format_bytes(done.bytes_after)} after, {format_seconds(done.seconds)}")
     for pin in done.pins:

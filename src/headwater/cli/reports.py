@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -348,9 +348,19 @@ def print_quarantined(row: QuarantinedRow) -> None:
         screen.text(f"{name:<8}{value}")
 
 
+def _columns_in_short(columns: Mapping[str, str], most: int = 6) -> str:
+    """`3: id, day, amount`; the first few of many."""
+    named = list(columns)
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return f"{len(named)}: {', '.join(named[:most])}{more}" if named else "-"
+
+
 def print_discovery(found: Discovery) -> None:
-    rows = [[table.name, len(table.columns), ", ".join(table.primary_key) or "-", table.rows, table.is_defined] for table in found.tables]
-    screen.table(["STREAM", "COLUMNS", "KEY", "ROWS (ESTIMATE)", "DEFINED"], rows, empty=f"{found.source} holds nothing that can be read")
+    rows = [
+        [table.name, table.reads or "-", _columns_in_short(table.columns), ", ".join(table.primary_key) or "-", table.rows, table.is_defined]
+        for table in found.tables
+    ]
+    screen.table(["STREAM", "READS", "COLUMNS", "KEY", "ROWS (ESTIMATE)", "DEFINED"], rows, empty=f"{found.source} holds nothing that can be read")
     if found.added:
         screen.note(f"added to {found.path}: {', '.join(found.added)}")
     elif any(not table.is_defined for table in found.tables):

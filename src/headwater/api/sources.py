@@ -104,7 +104,7 @@ def _reader(found: DiscoveredStream, source: Source) -> str | None:
         same_name = name.lower() == found.name.lower() and not can_compare
         same_table = stream.table is not None and stream.table.lower() in names
         same_function = stream.function is not None and stream.function == found.definition.get("function")
-        if same_name or same_table or same_function or (can_compare and any(_same_files(path, pattern) for pattern in stream.path)):
+        if same_name or same_table or same_function or (can_compare and any(_same_files(str(path), pattern) for pattern in stream.path)):
             return name
     return None
 

@@ -332,7 +332,7 @@ def _place(row: QuarantinedRow) -> str:
         found = json.loads(row.position or "{}")
     except ValueError:
         return row.position or "-"
-    return ", ".join(str(value) for value in found.values()) if isinstance(found, dict) and found else row.position or "-"
+    return ", ".join(dict.fromkeys(str(value) for value in found.values())) if isinstance(found, dict) and found else row.position or "-"
 
 
 def print_quarantined(row: QuarantinedRow) -> None:

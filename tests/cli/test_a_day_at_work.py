@@ -202,7 +202,8 @@ def test_maintain_keeps_what_readers_see(shop: Path, hw: Any) -> None:
     for _ in range(3):
         hw(shop, "run", "--full-refresh")
     before = revenue(hw, shop)
-    hw(shop, "maintain", "--keep", "0s")
+    assert "snapshots of the last hour stay" in hw(shop, "maintain", "--keep", "0s").out
+    assert "snapshots of the last hour stay" not in hw(shop, "maintain", "--keep", "2h", "--dry-run").out
     assert revenue(hw, shop) == before
     hw(shop, "doctor")
 

@@ -11,7 +11,7 @@ from headwater.api.results import Finding
 from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
 from headwater.project import LoadedProject
-from headwater.storage import Lake
+from headwater.storage import Inconsistency, Lake
 from headwater.storage.opening import OWNER_FILE
 
 #: Connectors that need an extension of the engine.
@@ -77,7 +77,7 @@ def _lake(lake: Lake) -> Iterator[Finding]:
         yield Finding("lake", "warning", "nothing can be written there", "look at the permissions of its catalog and folder")
     faults = lake.check_consistency()
     for fault in faults:
-        yield Finding("lake", "failed", f"{fault.table or 'lake'}: {fault.message} [{fault.rule}]", "headwater restore DIR brings a backup back")
+        yield Finding("lake", "failed", f"{fault.table or 'lake'}: {fault.message} [{fault.rule}]", _mending(fault))
     if not faults:
         yield Finding("lake", "ok", "catalog, system tables and files fit together")
     for pin in lake.pins():
@@ -88,6 +88,11 @@ def _lake(lake: Lake) -> Iterator[Finding]:
     if waiting:
         said = ", ".join(f"{count:,} of {table}" for table, count in sorted(waiting.items()))
         yield Finding("quarantine", "warning", f"rows wait: {said}", "headwater quarantine list")
+
+
+def _mending(fault: Inconsistency) -> str:
+    hint = "headwater restore DIR brings a backup back"
+    return f"{hint}; without one, headwater run TABLE --full-refresh makes its table anew" if fault.rule == "missing-file" else hint
 
 
 def _state(session: Session) -> Iterator[Finding]:

@@ -47,8 +47,8 @@ class LakeRoom:
     def maintain(self, *, keep: str | timedelta = timedelta(days=7), dry_run: bool = False) -> MaintenanceReport:
         """Merges small files, expires snapshots older than `keep`, removes files that nothing points at. Safe while others read and write.
 
-        What is published, pinned in any environment, or still to be read by an incremental model stays. Idempotent. `keep` may be
-        written as text (`7 days`). Raises UsageError, LakeReadOnly, CommitConflict.
+        What is published, pinned in any environment, or still to be read by an incremental model stays, and so does all of the last hour, which
+        somebody may be reading. Idempotent. `keep` may be written as text (`7 days`). Raises UsageError, LakeReadOnly, CommitConflict.
         """
         session = self._session()
         running = [run.started_at for run in session.state.runs(limit=100) if run.status == "running"]

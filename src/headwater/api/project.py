@@ -157,10 +157,10 @@ class Project:
     ) -> RunSummary:
         """Loads what is new, builds what changed, checks it, publishes it.
 
-        `full_refresh` builds incrementals and snapshots anew and reads streams from their beginning. `allow_drop` drops columns that
-        definitions no longer have (else they stay, empty for new rows). `from_` and `to` (half open; times without a zone are the project's)
-        restate that interval of the selected incrementals and what follows from them. `on_event` is called with each event, from several
-        threads, one at a time.
+        `full_refresh` builds incrementals and snapshots anew and reads streams from their beginning. `allow_drop` drops columns that a model no
+        longer has, or that are neither declared by a stream nor given by its source as last read (else they stay, empty for new rows). `from_` and
+        `to` (half open; times without a zone are the project's) restate that interval of the selected incrementals and what follows from them.
+        `on_event` is called with each event, from several threads, one at a time.
 
         What fails stands in the summary; raised are UnknownSelection, UsageError, LeaseHeld, and LakeError and StateError kinds that keep the
         run from beginning. Not atomic as a whole; each commit is.

@@ -42,7 +42,7 @@ def run(
         bool,
         typer.Option(
             "--allow-drop",
-            help="Drop columns that models built by this run no longer have; else they stay, empty for new rows. --full-refresh builds all.",
+            help="Drop columns that a model no longer has, or that neither a stream nor its source has; else they stay, empty for new rows.",
         ),
     ] = False,
     threads: ThreadsOption = None,

@@ -384,6 +384,8 @@ class Executor:
         task.close()
         self._kept.append(task)
         task.snapshot_id, task.rows_deleted = snapshot_id, flushed.rows_deleted.get(task.table, 0)
+        if task.columns_dropped:
+            self._recorder.event("columns_dropped", task.table, columns=list(task.columns_dropped))
         rolled_back_to = _rolled_back_to(task)
         version = flushed.versions[task.table] if rolled_back_to is None else rolled_back_to
         if task.failing:

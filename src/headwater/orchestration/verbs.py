@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from headwater.engine import Workspace
 from headwater.errors import SnapshotNotFound, UsageError
 from headwater.governance.checks import judge
-from headwater.ingestion import LoadContext, prepare_replay, staged_of
+from headwater.ingestion import LoadContext, PreparedLoad, prepare_replay, staged_of
 from headwater.orchestration.events import Listener
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
@@ -139,48 +139,56 @@ def _require_cursor(session: Session, table: TableName) -> None:
     )
 
 
-def replay(session: Session, table: TableName, ids: Sequence[str] | None = None, *, reason: str = "", listener: Listener | None = None) -> RunSummary:
-    """Loads rows waiting in quarantine (`ids`, or all of the table's) once more, judged by today's contract; the position stays.
+def replay(session: Session, rows: Mapping[TableName, Sequence[str] | None], *, reason: str = "", listener: Listener | None = None) -> RunSummary:
+    """Loads rows waiting in quarantine once more, judged by today's contract; positions stay. `rows` are ids by table, None for all that wait for it.
 
     Rows that keep the contract are stored and closed as `replayed`, or closed as `superseded` where a newer row of their key is stored; the
-    others wait on. Twice is as once. Checks judge the table as it will be; a failing one holds it. Raises UnknownSelection, TableNotFound, LeaseHeld.
+    others wait on. Twice is as once. Checks judge each table as it will be; a failing one holds it. One commit for all tables. Raises
+    UnknownSelection, TableNotFound, LeaseHeld.
     """
-    source, name, _ = session.project.stream(table)
-    with side_run(session, "replay", [table], listener) as run:
-        state = run.states[table]
-        record = run.load_record(table, "replay")
-        context = LoadContext(
-            run_id=run.run_id,
-            load_id=record.load_id,
-            started_at=run.started_at,
-            fingerprint=session.project.fingerprint(table),
-            state=state,
-            token=run.lease.tokens[table],
-        )
-        prepared = prepare_replay(session.lake, source, name, ids, context)
-        if prepared.change is None:
-            run.end(TaskResult(table, "skipped", "replay", rows_rejected=prepared.rows_rejected, reason=prepared.note or "nothing to replay"))
-            return run.summarize()
+    streams = {table: session.project.stream(table)[:2] for table in rows}
+    with side_run(session, "replay", list(rows), listener) as run:
+        prepared: dict[TableName, PreparedLoad] = {}
+        changes: dict[TableName, TableChange] = {}
+        commit = None
         try:
-            change = _judged_replay(run, prepared.change, prepared.checks)
-            commit = session.lake.commit([change], author=run.author, message=reason)
+            for table, (source, name) in streams.items():
+                context = LoadContext(
+                    run_id=run.run_id,
+                    load_id=run.load_record(table, "replay").load_id,
+                    started_at=run.started_at,
+                    fingerprint=session.project.fingerprint(table),
+                    state=run.states[table],
+                    token=run.lease.tokens[table],
+                )
+                found = prepared[table] = prepare_replay(session.lake, source, name, rows[table], context)
+                if found.change is not None:
+                    changes[table] = _judged_replay(run, found.change, found.checks)
+            if changes:
+                commit = session.lake.commit(list(changes.values()), author=run.author, message=reason)
         finally:
-            for staged in staged_of(prepared.change):
-                session.lake.drop_staged(staged)
-        run.end(
-            TaskResult(
-                table,
-                "held" if change.publish == "held" else "succeeded",
-                "replay",
-                rows_written=change.staged.rows if change.staged else 0,
-                rows_deleted=commit.rows_deleted.get(table, 0),
-                rows_rejected=prepared.rows_rejected,
-                reason=change.reason or prepared.note,
-                verdicts=change.verdicts,
-                load_id=record.load_id,
-                snapshot_id=commit.snapshot_id,
+            for found in prepared.values():
+                for staged in staged_of(found.change):
+                    session.lake.drop_staged(staged)
+        for table, found in prepared.items():
+            if table not in changes or commit is None:
+                run.end(TaskResult(table, "skipped", "replay", rows_rejected=found.rows_rejected, reason=found.note or "nothing to replay"))
+                continue
+            change = changes[table]
+            run.end(
+                TaskResult(
+                    table,
+                    "held" if change.publish == "held" else "succeeded",
+                    "replay",
+                    rows_written=change.staged.rows if change.staged else 0,
+                    rows_deleted=commit.rows_deleted.get(table, 0),
+                    rows_rejected=found.rows_rejected,
+                    reason=change.reason or found.note,
+                    verdicts=change.verdicts,
+                    load_id=change.load.load_id,
+                    snapshot_id=commit.snapshot_id,
+                )
             )
-        )
         return run.summarize()
 
 

@@ -77,6 +77,21 @@ def build_model(lake: Lake, workspace: Workspace, model: Model, context: BuildCo
                 raise
 
 
+def kept_columns(workspace: Workspace, model: Model, context: BuildContext) -> frozenset[str]:
+    """The columns, in lower case, that the table of the model has by today's query. The query isn't run."""
+    with located(model), workspace.connection() as connection:
+        context.on_connection(connection)
+        with model_query(connection, workspace, model, context) as query:
+            columns = query.columns or output_columns(connection, model, query.sql)
+            return frozenset(column.name.lower() for column in columns) | _history_columns(model)
+
+
+def _history_columns(model: Model) -> frozenset[str]:
+    """The columns, in lower case, that a snapshot's table has beside those of the query."""
+    kind = model.kind
+    return frozenset((kind.valid_from.lower(), kind.valid_to.lower())) if isinstance(kind, SnapshotKind) else frozenset()
+
+
 @contextmanager
 def model_query(connection: Connection, workspace: Workspace, model: Model, context: BuildContext) -> Iterator[ModelQuery]:
     """The model as a query to run on `connection` while inside. Python models are called here."""
@@ -138,9 +153,7 @@ def existing_rows(lake: Lake, model: Model, columns: tuple[Column, ...], context
     selected = ", ".join(quote(c.name) if c.name not in renamed else f"{quote(c.name)} AS {quote(renamed[c.name])}" for c in state.columns)
     found = tuple(Column(renamed.get(column.name, column.name), column.type, column.nullable) for column in state.columns)
     if context.allow_drop:
-        wanted = {column.name.lower() for column in columns}
-        if isinstance(model.kind, SnapshotKind):
-            wanted |= {model.kind.valid_from.lower(), model.kind.valid_to.lower()}
+        wanted = {column.name.lower() for column in columns} | _history_columns(model)
         found = tuple(column for column in found if column.name.lower() in wanted)
     return kinds.Existing(f"(SELECT {selected} FROM ({lake.head_sql(model.name)}))", found)
 
@@ -182,7 +195,14 @@ def _change(
         require_declared(model, staged.columns)
         if outcome.unique_key:
             require_unique(connection, model, outcome.unique_key, staged.relation)
-    columns = staged.columns if staged is not None else state.columns if state is not None else ()
+    if staged is not None:
+        columns = staged.columns
+    elif state is not None and context.allow_drop:
+        assert query.columns is not None
+        kept = {column.name.lower() for column in query.columns} | _history_columns(model)
+        columns = tuple(column for column in state.columns if column.name.lower() in kept)
+    else:
+        columns = state.columns if state is not None else ()
     return TableChange(
         table=model.name,
         definition=definition_of(model, context.fingerprint, settled(model, query.lineage, columns)),

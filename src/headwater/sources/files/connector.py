@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ class FilesConnector(ConnectorBase):
     def discover(self) -> list[DiscoveredStream]:
         """A stream for each set of files of one folder whose names differ in digits alone.
 
-        The folder looked through is the connection, else `data`, else the project.
+        The folder looked through is the connection, else `data` where it holds any, else the project.
         """
         base = self._base()
         if is_web(base):
@@ -86,13 +87,20 @@ class FilesConnector(ConnectorBase):
         else:
             folder = base or ("data" if self._local("data").is_dir() else "")
             files = list_local(_joined(folder, "**"), self.context.project_dir)
+            if not base and folder and not any(_inferred(file.key, "none") for file in files):
+                files = list_local("**", self.context.project_dir)
+        own = base.rstrip("/") + "/" if base.startswith(("/", "~")) else ""
         grouped: dict[tuple[str, str], list[FoundFile]] = defaultdict(list)
         for file in files[:_DISCOVERED_FILES]:
             folder, _, name = file.key.rpartition("/")
-            if name.startswith(".") or "/." in "/" + folder or _inferred(name, "none") is None:
+            below = (folder + "/").removeprefix(own)  # what leads to the connection may be hidden
+            if name.startswith(".") or "/." in "/" + below or _inferred(name, "none") is None:
                 continue
             grouped[(folder, re.sub(r"[\d]+([-_.T:]?\d+)*", "*", name))].append(file)
-        return [self._discovered(folder, pattern, members) for (folder, pattern), members in sorted(grouped.items())]
+        found = [(folder, self._discovered(folder, pattern, members)) for (folder, pattern), members in sorted(grouped.items())]
+        times = Counter(stream.name for _, stream in found)
+        taken: set[str] = set()
+        return [replace(stream, name=_told_apart(stream.name, folder, times, taken)) for folder, stream in found]
 
     def columns(self, request: ReadRequest) -> tuple[DiscoveredColumn, ...]:
         files = self._found(request)
@@ -330,6 +338,15 @@ def _none_new(files: int) -> str:
     if files == 1:
         return "1 file, neither new nor changed"
     return f"{files:,} files, none new or changed" if files else "no file matches"
+
+
+def _told_apart(name: str, folder: str, times: Mapping[str, int], taken: set[str]) -> str:
+    """The name, with that of its folder before it where files of several folders have it; added to `taken`."""
+    above = re.sub(r"\W+", "_", folder.rpartition("/")[2]).lower()
+    told = f"{above}_{name}" if times[name] > 1 and above and above != name else name
+    numbered = next(n for n in itertools.chain([told], (f"{told}_{i}" for i in itertools.count(2))) if n not in taken)
+    taken.add(numbered)
+    return numbered
 
 
 def _joined(base: str, path: str) -> str:

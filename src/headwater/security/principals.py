@@ -1,0 +1,59 @@
+"""Who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from headwater.spec.policies import Door, Policies
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A group somebody is in, and who says so: `policy`, `user` (by `user add --group`), or `oidc`."""
+
+    group: str
+    origin: Literal["policy", "user", "oidc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One who asks, as far as decisions need to know. `roles` are all of theirs, through whatever group; `purpose` is what the session stated.
+
+    The `owner` is who holds the credentials of the lake itself: nothing is hidden from them, and all they do is audited like everybody's.
+    """
+
+    name: str
+    kind: Literal["owner", "user", "service"] = "user"
+    roles: frozenset[str] = frozenset()
+    memberships: tuple[Membership, ...] = ()
+    is_admin: bool = False
+    purpose: str | None = None
+    door: Door = "local"
+    address: str | None = None
+    #: What the token it came with is good for; None for no narrowing.
+    scope: frozenset[str] | None = field(default=None)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset(membership.group for membership in self.memberships)
+
+
+OWNER: Final = Principal("owner", "owner")
+
+
+def memberships_of(
+    name: str, policies: Policies, *, by_user: Iterable[str] = (), by_claims: Iterable[str] = ()
+) -> tuple[Membership, ...]:  # fmt: skip
+    """All groups of a user, each with every origin it has."""
+    found = [Membership(group, "policy") for group, one in policies.groups.items() if name in one.members]
+    found += [Membership(group, "user") for group in by_user]
+    found += [Membership(group, "oidc") for group in by_claims]
+    return tuple(dict.fromkeys(found))
+
+
+def roles_of(memberships: Iterable[Membership], policies: Policies) -> frozenset[str]:
+    """The roles that groups bring. A group nobody defined brings none."""
+    groups: Mapping[str, tuple[str, ...]] = {name: group.roles for name, group in policies.groups.items()}
+    return frozenset(role for membership in memberships for role in groups.get(membership.group, ()))

@@ -36,6 +36,11 @@ LINT_RULES: Final[Mapping[str, tuple[Severity, str]]] = {
         "The column lineage of a model can't be derived; every column of its inputs counts as feeding every one of its own.",
     ),
     "python-lineage": ("note", "A Python model's column lineage isn't known before it runs; every column of its inputs counts until then."),
+    "pattern-matches-nothing": ("warning", "A grant or denial is on tables of which there are none."),
+    "denied-grant": ("warning", "A role is granted what it is denied, so the grant gives nothing."),
+    "conflicting-masks": ("warning", "A column carries labels whose masks are equally specific and differ; the stricter one is applied."),
+    "label-not-carried": ("note", "A policy names a label that no column is given."),
+    "unknown-group": ("note", "A denial is for a group that no policy defines."),
     "no-checks": ("note", "A stored model has no check, so nothing would hold it back."),
 }
 _FILE_FUNCTIONS = frozenset(

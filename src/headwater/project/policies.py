@@ -63,9 +63,10 @@ def read_policies(files: Iterable[ProjectFile], values: Mapping[str, VarValue], 
         if not isinstance(document.value, dict):
             report.add("bad-value", "a file of policies is a mapping", document.locate(), expected=_FORM)
             continue
-        parsed = _read(document.value, document, report)
+        written: dict[_Path, _Path] = {}
+        parsed = _read(document.value, document, report, written)
         if parsed is not None:
-            union.add(parsed, document)
+            union.add(parsed, document, written)
     return union.made()
 
 
@@ -79,8 +80,9 @@ def policy_version(policies: PolicyFile) -> str:
 # -- one file --------------------------------------------------------------------------------------------------------
 
 
-def _read(data: dict[str, Any], document: Document, report: Report) -> PolicyFile | None:
-    """One file's policies. Grants, denials, patterns and masks are made first, each mistake told in its own words."""
+def _read(data: dict[str, Any], document: Document, report: Report, written: dict[_Path, _Path]) -> PolicyFile | None:
+    """One file's policies. Grants, denials, patterns and masks are made first, each mistake told in its own words; `written` is told where those
+    stand in the file that are left of a list."""
     prepared = dict(data)
     for key in ("roles", "groups", "masks"):
         if key in prepared and prepared[key] is None:
@@ -89,29 +91,36 @@ def _read(data: dict[str, Any], document: Document, report: Report) -> PolicyFil
         if key in prepared and prepared[key] is None:
             prepared[key] = ()
     if isinstance(prepared.get("roles"), dict):
-        prepared["roles"] = {name: _role(name, role, document, report) for name, role in prepared["roles"].items()}
+        prepared["roles"] = {name: _role(name, role, document, report, written) for name, role in prepared["roles"].items()}
     if isinstance(prepared.get("groups"), dict):
         prepared["groups"] = {name: {} if group is None else group for name, group in prepared["groups"].items()}
     if isinstance(prepared.get("masks"), dict):
         masks = {name: _mask(value, place_in(document, ("masks", name)), report) for name, value in prepared["masks"].items()}
         prepared["masks"] = {name: mask for name, mask in masks.items() if mask is not None}
     if isinstance(prepared.get("deny"), list):
-        prepared["deny"] = _rights(Deny, prepared["deny"], ("deny",), document, report)
+        prepared["deny"] = _rights(Deny, prepared["deny"], ("deny",), document, report, written)
     parsed = validate(PolicyFile, prepared, place_in(document), report, "the policies")
     return parsed if isinstance(parsed, PolicyFile) else None
 
 
-def _role(name: str, role: Any, document: Document, report: Report) -> Any:
+def _role(name: str, role: Any, document: Document, report: Report, written: dict[_Path, _Path]) -> Any:
     if role is None:
         return {}
     if not isinstance(role, dict) or not isinstance(role.get("grants"), list):
         return {key: value for key, value in role.items() if key != "grants" or value is not None} if isinstance(role, dict) else role
-    return {**role, "grants": _rights(Grant, role["grants"], ("roles", name, "grants"), document, report)}
+    return {**role, "grants": _rights(Grant, role["grants"], ("roles", name, "grants"), document, report, written)}
 
 
-def _rights(model: type[Grant | Deny], items: list[Any], path: _Path, document: Document, report: Report) -> tuple[Any, ...]:
-    found = (_right(model, item, place_in(document, (*path, index)), report) for index, item in enumerate(items))
-    return tuple(right for right in found if right is not None)
+def _rights(
+    model: type[Grant | Deny], items: list[Any], path: _Path, document: Document, report: Report, written: dict[_Path, _Path]
+) -> tuple[Any, ...]:  # fmt: skip
+    found: list[Any] = []
+    for index, item in enumerate(items):
+        right = _right(model, item, place_in(document, (*path, index)), report)
+        if right is not None:
+            written[(*path, len(found))] = (*path, index)
+            found.append(right)
+    return tuple(found)
 
 
 def _right(model: type[Grant | Deny], item: Any, locate: Locate, report: Report) -> Any:
@@ -138,7 +147,7 @@ def _right(model: type[Grant | Deny], item: Any, locate: Locate, report: Report)
     if stray is not None:
         report.add("unknown-key", f"there is no key {stray!r} here", locate([stray], True), expected=f"one of {', '.join(keys_of(model))}")
         return None
-    return None if on is None else validate(model, {**rest, "action": action, "on": on}, locate, report, subject)
+    return None if on is None else validate(model, {**rest, "action": action, "on": on}, locate, report, "")
 
 
 def _patterns(value: Any, action: str, locate: Locate, report: Report) -> tuple[TablePattern | LabelPattern, ...] | None:
@@ -184,7 +193,7 @@ class _Union:
         self._places: dict[_Path, tuple[Document, _Path]] = {}
         self._first: dict[_Path, tuple[str, _Path]] = {}
 
-    def add(self, parsed: PolicyFile, document: Document) -> None:
+    def add(self, parsed: PolicyFile, document: Document, written: Mapping[_Path, _Path]) -> None:
         for kind, known in self._named.items():
             for name, value in getattr(parsed, kind).items():
                 # columns are named without regard to case, and labels that differ by case alone are a mistake
@@ -192,9 +201,10 @@ class _Union:
                 if self._is_new(same, f"the {kind[:-1]} {name}", document, (kind, name)):
                     known[name] = value
                     self._places[(kind, name)] = (document, (kind, name))
+                    self._places |= {path: (document, place) for path, place in written.items() if path[:2] == (kind, name)}
         for kind, items in self._listed.items():
             for index, value in enumerate(getattr(parsed, kind)):
-                self._places[(kind, len(items))] = (document, (kind, index))
+                self._places[(kind, len(items))] = (document, written.get((kind, index), (kind, index)))
                 items.append(value)
         for kind, addresses in self._network.items():
             for name, networks in getattr(parsed.network, kind).items():

@@ -14,6 +14,7 @@ from headwater.governance.checks import judge
 from headwater.ingestion import LoadContext, prepare_load, staged_of
 from headwater.orchestration.decide import Build, Facts, Load, is_described_otherwise
 from headwater.orchestration.events import Recorder
+from headwater.orchestration.labelling import InputLabels, labelled
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
 from headwater.orchestration.redefining import redefined
@@ -41,6 +42,7 @@ class Task:
     reason: str
     token: int
     versions: dict[TableName, int]
+    labels: InputLabels
     state: TableState | None
     seconds: float = 0.0
     attempts: int = 1
@@ -241,8 +243,9 @@ class Worker:
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def _judged(self, task: Task, change: TableChange, checks: Sequence[Check]) -> TableChange:
-        """The change with its verdicts; checks see the rows as they will be."""
+        """The change with its labels and verdicts; checks see the rows as they will be."""
         self._refuse_when_cancelled()
+        change = labelled(change, task.state, task.facts.label_rules, task.labels)
         if not checks:
             return change
         self.readings.define(task.facts.consulted)

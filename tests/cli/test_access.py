@@ -153,3 +153,17 @@ def test_without_a_lake_nothing_is_made(shop: Path, tmp_path: Path, hw: Any) -> 
     shutil.rmtree(tmp_path / ".headwater", ignore_errors=True)
     assert "headwater run +marts.lands" in hw(tmp_path, "labels", "marts.lands", expect=2).err
     assert not (tmp_path / ".headwater" / "lake.sqlite").exists()
+
+
+def test_lint_finds_masks_that_meet_on_a_column_and_are_equally_specific(shop: Path, hw: Any, tmp_path: Path) -> None:
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    for folder in (shop, tmp_path):  # with a lake and without
+        found = [problem for problem in hw(folder, "lint", "--json").json if problem["rule"] == "conflicting-masks"]
+        assert [(problem["path"], problem["line"], problem["severity"]) for problem in found] == [("policies/p.yaml", 11, "warning")]
+        assert "staging.people.both" in found[0]["message"]
+        assert "the stricter, generalise(year), is applied" in found[0]["message"]
+    policies = tmp_path / "policies" / "p.yaml"
+    policies.write_text(policies.read_text() + "# noqa: conflicting-masks\n")
+    assert "conflicting-masks" not in hw(tmp_path, "lint").out

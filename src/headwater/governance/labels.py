@@ -115,6 +115,48 @@ def united(first: Origins, second: Origins) -> Origins:
     return {name: _united(left.get(low, {}), right.get(low, {})) for low, name in spelling.items()}
 
 
+def project_labels(
+    resources: Iterable[tuple[TableName, Model | Stream]], columns: Mapping[TableName, Iterable[str]], lineages: Mapping[TableName, Lineage],
+    policies: Policies,
+) -> dict[TableName, Origins]:  # fmt: skip
+    """The labels that all tables of a project will have, inputs first in `resources`. `columns` are those of streams."""
+    found: dict[TableName, Origins] = {}
+    labels: dict[tuple[str, str], Labels] = {}
+    for table, resource in resources:
+        lineage = lineages.get(table)
+        names = tuple(columns.get(table, ())) if lineage is None else lineage.columns
+        found[table] = label_columns(table, names, rules_of(table, resource, policies), lineage, labels)
+        labels[table.key] = {column.lower(): tuple(given) for column, given in found[table].items()}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two masks, by the labels they are for, that are equally specific, differ, and meet on a column. `applied` is the stricter one."""
+
+    column: ColumnName
+    applied: str
+    other: str
+
+
+def conflicting_masks(labels: Mapping[TableName, Origins], policies: Policies) -> list[Conflict]:
+    """Each pair of masks that meet once, with the first column they meet on."""
+    masks = policies.masks
+    by_column = {name.lower() for name in masks}
+    found: dict[tuple[str, str], Conflict] = {}
+    for table, origins in labels.items():
+        for column, given in origins.items():
+            if f"{table}.{column}".lower() in by_column:
+                continue
+            rules = {max((name for name in masks if covers(name, label)), key=len, default=None) for label in given}
+            names = sorted((name for name in rules if name is not None), key=lambda name: (masks[name].rank, name))
+            for index, applied in enumerate(names):
+                for other in names[index + 1 :]:
+                    if applied.count(".") == other.count(".") and masks[applied] != masks[other]:
+                        found.setdefault((applied, other), Conflict(ColumnName(table, column), applied, other))
+    return list(found.values())
+
+
 # -- as JSON ---------------------------------------------------------------------------------------------------------
 
 

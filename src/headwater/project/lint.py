@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from headwater.engine import CLOCK_FUNCTIONS, parse_tree, with_room
@@ -76,12 +76,15 @@ _DATABASES = frozenset({"postgres", "mysql", "sqlite", "duckdb"})
 _NOQA = re.compile(r"(?:--|#)\s*noqa:\s*([a-z][a-z, -]*)")
 
 
-def lint_project(project: LoadedProject, *, known_columns: Mapping[TableName, Columns] | None = None) -> list[Problem]:
+def lint_project(
+    project: LoadedProject, *, known_columns: Mapping[TableName, Columns] | None = None, further: Iterable[Problem] = ()
+) -> list[Problem]:  # fmt: skip
     """All that is doubtful in a project, by file and line: what the load warned of, and the rules of `LINT_RULES`.
 
-    `known_columns` are columns of tables as the lake knows them, for lineage through streams without a full contract.
+    `known_columns` are columns of tables as the lake knows them, for lineage through streams without a full contract. `further` are problems that
+    others found; they can be silenced in the files like all.
     """
-    problems = [*project.warnings, *_lint_streams(project)]
+    problems = [*project.warnings, *further, *_lint_streams(project)]
     for model in project.models.values():
         if model.language == "sql":
             problems += _lint_sql(project, model)

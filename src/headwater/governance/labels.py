@@ -6,6 +6,7 @@ by column, all columns of the inputs count: too many labels close a column that 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,11 +44,14 @@ def rules_of(table: TableName, resource: Model | Stream, policies: Policies) -> 
     own = {name.lower(): tuple(column.labels) for name, column in resource.columns.items() if column.labels}
     ended: dict[str, tuple[str, ...]] = {}
     for entry in policies.declassify:
-        column = ColumnName.parse(entry.column)
+        column = _parsed(entry.column)
         if column.table.key == table.key:
             name = column.column.lower()
             ended[name] = (*ended.get(name, ()), *entry.labels)
     return LabelRules(own, ended, policies.influence)
+
+
+_parsed = functools.lru_cache(maxsize=10_000)(ColumnName.parse)
 
 
 def label_columns(

@@ -285,10 +285,6 @@ class Declassifier(Resource):
         ColumnName.parse(value)
         return value
 
-    def ends(self, column: ColumnName, label: str) -> bool:
-        """Whether `label` doesn't reach `column`."""
-        return ColumnName.parse(self.column).key == column.key and any(covers(ended, label) for ended in self.labels)
-
 
 class Network(Resource):
     """From where one may come: addresses by door, by user, by role. What isn't named may come from anywhere."""

@@ -229,3 +229,9 @@ def test_rules_of_the_files_move_labels_too() -> None:
 def test_a_model_that_is_stale_is_built_whatever_its_labels() -> None:
     stream, model = labelled_pair(EMAIL)
     assert decide(situation(*CHAIN, states=(replace(stream, published_changed_snapshot=9), model)), STAGED) == Build(STAGED, "shop.orders changed")
+
+
+def test_where_no_lineage_is_recorded_all_columns_of_the_inputs_count() -> None:
+    stream, model = labelled_pair(EMAIL)
+    untold = replace(model, definition=replace(model.definition, body={}))
+    assert decide(situation(*CHAIN, states=(stream, untold)), STAGED) == Build(STAGED, "the labels of its columns changed", is_redefinition=True)

@@ -197,6 +197,7 @@ def test_vars_are_put_in(write):
         ("network: {doors: {ftp: 10.0.0.0/8}}", "policies/p1.yaml:1:24 bad-value: network.doors.ftp"),
         ("network: {users: {ada: 10.0.0.0/99}}", "policies/p1.yaml:1:18 bad-value: network.users: '10.0.0.0/99' is no address or network"),
         ("network: {roles: {x: 10.0.0.1}}", "policies/p1.yaml:1:19 unknown-role: network names the role x, and there is no such role"),
+        ('groups: {g: {members: ["${env:NAME}"]}}', "policies/p1.yaml:1:24 bad-value: policies are read as they are written"),
         ("influence: maybe", "policies/p1.yaml:1:12 bad-value: influence has the wrong type of value"),
         (
             "declassify: [{column: marts.people, labels: pii, by: hash, reason: r}]",

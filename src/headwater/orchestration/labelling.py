@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ def labelled(change: TableChange, state: TableState | None, rules: LabelRules, i
     names = [column.name for column in change.columns]
     former = state if state is not None and not state.is_retired else None
     before = read_origins(former.definition.body.get(LABELS)) if former is not None else {}
-    lineage = _lineage(change.definition)
+    lineage = _lineage(change.definition, names)
     kept = _earlier(change, former, label_columns(change.table, names, rules, lineage, inputs))
     found = dict(label_columns(change.table, names, rules, lineage, inputs, before=before, kept=kept))
     columns = tuple(replace(column, labels=tuple(found.get(column.name, ()))) for column in change.columns)
@@ -54,16 +54,16 @@ def are_labels_moved(state: TableState, rules: LabelRules, inputs: InputLabels) 
     before = read_origins(body.get(LABELS))
     names = [column.name for column in state.columns]
     now = label_columns(
-        state.table, names, rules, _lineage(state.definition), inputs, before=before, kept=read_origins(body.get(EARLIER_LABELS))
+        state.table, names, rules, _lineage(state.definition, names), inputs, before=before, kept=read_origins(body.get(EARLIER_LABELS))
     )  # fmt: skip
     return dump_origins(now) != body.get(LABELS, {}) or labels_of(state.columns) != {name.lower(): tuple(labels) for name, labels in now.items()}
 
 
-def _lineage(definition: Definition) -> Lineage | None:
+def _lineage(definition: Definition, columns: Sequence[str]) -> Lineage | None:
     if definition.kind == "stream":
         return None
     recorded = definition.body.get("lineage")
-    return Lineage.from_json(recorded) if recorded else Lineage.conservative(frozenset(definition.inputs), "not recorded")
+    return Lineage.from_json(recorded) if recorded else Lineage.conservative(frozenset(definition.inputs), "not recorded", tuple(columns))
 
 
 def _earlier(change: TableChange, state: TableState | None, fresh: Origins) -> Origins:

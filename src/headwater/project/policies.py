@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,7 @@ from headwater.spec.policies import (
 
 _FORM = "roles:, groups:, masks:, deny:, declassify:, influence:, network:"
 _Path = tuple[str | int, ...]
+_REFERENCE = re.compile(r"\$\{(?:env|file|secret):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def policy_version(policies: PolicyFile) -> str:
 def _read(data: dict[str, Any], document: Document, report: Report, written: dict[_Path, _Path]) -> PolicyFile | None:
     """One file's policies. Grants, denials, patterns and masks are made first, each mistake told in its own words; `written` is told where those
     stand in the file that are left of a list."""
+    _refuse_references(data, (), document, report)
     prepared = dict(data)
     for key in ("roles", "groups", "masks"):
         if key in prepared and prepared[key] is None:
@@ -101,6 +104,18 @@ def _read(data: dict[str, Any], document: Document, report: Report, written: dic
         prepared["deny"] = _rights(Deny, prepared["deny"], ("deny",), document, report, written)
     parsed = validate(PolicyFile, prepared, place_in(document), report, "the policies")
     return parsed if isinstance(parsed, PolicyFile) else None
+
+
+def _refuse_references(value: Any, path: _Path, document: Document, report: Report) -> None:
+    """What policies say must be the same for everyone who reads them: it can't hang on an environment variable or a secret."""
+    if isinstance(value, str) and _REFERENCE.search(value):
+        report.add("bad-value", "policies are read as they are written", document.locate(path), expected="no reference but ${var:NAME}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_references(item, (*path, key), document, report)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_references(item, (*path, index), document, report)
 
 
 def _role(name: str, role: Any, document: Document, report: Report, written: dict[_Path, _Path]) -> Any:

@@ -39,6 +39,7 @@ def test_the_commands_are_those_we_promise() -> None:
         *("query", "snapshots", "diff", "maintain", "backup", "restore"),
         *("quarantine list", "quarantine show", "quarantine replay", "quarantine drop"),
         *("publish", "rollback", "discard", "reload"),
+        *("labels", "access explain"),
     }
 
 

@@ -20,6 +20,7 @@ from headwater.spec.names import TableName
 from headwater.spec.runs import Event, Interval, RunSummary
 
 if TYPE_CHECKING:
+    from headwater.api.access import AccessRoom
     from headwater.governance.lineage_views import LineageView
     from headwater.orchestration import Session
     from headwater.transformation import UnitTestResult
@@ -49,6 +50,13 @@ class Project:
         self.sources = Sources(loaded)
         self.lake = LakeRoom(lambda: self._session, self.close, loaded)
         self.quarantine = Quarantine(lambda: self._session, self._select)
+
+    @property
+    def access(self) -> AccessRoom:
+        """What users may see, and the labels of columns. Opens the lake where there is one."""
+        from headwater.api.access import AccessRoom  # brings storage with it
+
+        return AccessRoom(self._session_if_any, self._loaded)
 
     @property
     def directory(self) -> Path:

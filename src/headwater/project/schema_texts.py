@@ -11,6 +11,7 @@ FILE_TEXTS: Final = {
     "model": ("Headwater model header", "The YAML of a model: in its SQL file's leading comment, in a sidecar, or as the arguments of @model."),
     "sidecar": ("Headwater sidecar", "models/<schema>/_<name>.yml: headers of the folder's models, where they don't stand in the SQL files."),
     "unit-test": ("Headwater unit test", "tests/<name>.yaml: given these input rows, expect those output rows. One test, or a list."),
+    "policy": ("Headwater policies", "policies/<name>.yaml: who may do what, and what they see instead of a value. All files count together."),
 }
 
 _SHARED = {
@@ -23,6 +24,18 @@ _SHARED = {
     "publish_group": "Tables of one group are published all together or not at all.",
     "renamed_from": "The name it had before; its history comes along.",
     "labels": "Classifications such as pii.email; they follow lineage.",
+}
+
+_ACTIONS = {
+    "select": "Read these tables.",
+    "export": "Send these tables out by an export.",
+    "run": "Load and build these tables.",
+    "publish": "Publish, roll back and discard these tables.",
+    "quarantine": "See and replay rejected rows of these tables.",
+    "audit": "Read what was asked of these tables.",
+    "detokenize": "Turn tokens in these tables back into values.",
+    "approve": "Approve requests for access to these tables.",
+    "admin": "Change who may do what with these tables.",
 }
 
 #: Descriptions by resource and key.
@@ -109,6 +122,54 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "expect": "The rows that must come out; columns left out aren't compared.",
         "ordered": "Whether the order of rows counts.",
         "now": "What now() and its like give.",
+    },
+    "PolicyFile": {
+        "roles": "Bundles of rights, by name.",
+        "groups": "People and service accounts that share roles, by name.",
+        "masks": "What is seen instead of a value without the right to see it, by label or by schema.table.column; the most specific wins.",
+        "deny": "What nobody of a role, a group, or one user may do, whatever is granted.",
+        "declassify": "Columns that labels of what they are computed from don't reach, each with the reason.",
+        "influence": "Whether labels also come from columns that only decided which rows there are.",
+        "network": "From where one may come; what isn't named may come from anywhere.",
+    },
+    "Role": {
+        "description": "What it is for.",
+        "grants": "What it may do.",
+        "limits": "What one query of it may take.",
+    },
+    "Grant": {
+        **_ACTIONS,
+        "columns": "The columns it is about; all by default.",
+        "where": "A condition over the table's own columns: only rows for which it is true. current_user() and current_groups() may be used.",
+        "from": "When it begins: a date (its midnight, UTC) or a time.",
+        "until": "When it ends, itself excluded: a date (its midnight, UTC) or a time.",
+        "purpose": "It holds in sessions that state one of these purposes.",
+        "unmask": "Labels seen in clear; a column is when they cover all of its labels.",
+    },
+    "Deny": {
+        **_ACTIONS,
+        "columns": "The columns it takes away; the whole table by default.",
+        "role": "Whom it is about: all who have this role.",
+        "group": "Whom it is about: all in this group.",
+        "user": "Whom it is about: one user.",
+    },
+    "Group": {"roles": "The roles its members have.", "members": "Names of users and service accounts."},
+    "Limits": {
+        "rows": "The most rows of one result.",
+        "bytes": "The most bytes of one result.",
+        "seconds": "The longest a query may run.",
+        "concurrency": "How many queries one of them may have running at once.",
+    },
+    "Declassifier": {
+        "column": "The column of a model: schema.table.column.",
+        "labels": "The labels that don't reach it, and those under them.",
+        "by": "What was done to the values: hash, token, count, aggregate, or a review by people.",
+        "reason": "Why that is enough.",
+    },
+    "Network": {
+        "doors": "Addresses or networks by door: local, postgres, flight, http.",
+        "users": "Addresses or networks by user.",
+        "roles": "Addresses or networks by role.",
     },
     "GivenTable": {"rows": "The rows.", "columns": "Types of columns the rows don't tell."},
 }

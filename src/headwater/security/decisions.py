@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Final
 
 from headwater.security.principals import Principal
 from headwater.spec.names import TableName
-from headwater.spec.policies import MASK_KINDS, Action, Deny, Grant, LabelPattern, Mask, Policies, TablePattern, covers
+from headwater.spec.policies import CELL_ACTIONS, Action, Deny, Grant, LabelPattern, Mask, Policies, TablePattern, covers, instant
 
 #: Given to a labelled column that no rule names: new data is closed until it is opened.
 CLOSED: Final = Mask(kind="redact")
@@ -87,13 +87,6 @@ def decide(policies: Policies, principal: Principal, action: Action, resource: R
     return judge.decide()
 
 
-def instant(value: date | datetime) -> datetime:
-    """A moment of a policy as an aware instant: a date's midnight, and times without a zone, are UTC."""
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-
-
 class _Judge:
     def __init__(self, policies: Policies, principal: Principal, action: Action, resource: Resource, at: datetime, purpose: str | None) -> None:
         self._policies = policies
@@ -110,22 +103,25 @@ class _Judge:
             return self._everything("the owner holds the lake's own credentials")
         if self._principal.scope is not None and self._action not in self._principal.scope:
             return self._nothing("the token is not good for it")
-        if self._principal.is_admin and self._action in ("admin", "approve", "run", "publish"):
-            return self._everything("an administrator")
         denied = self._denied_columns()
         if denied is None:
             return self._result(False)
-        grants = [(role, grant) for role, grant in self._grants() if self._is_in_force(role, grant)]
+        if self._principal.is_admin and self._action in ("admin", "approve", "run", "publish"):
+            return self._everything("an administrator")
+        written = list(self._grants())
+        if not written:
+            return self._nothing("no grant covers it")
+        grants = [(role, grant) for role, grant in written if self._is_in_force(role, grant)]
         if not grants:
-            if not self._reasons:
-                return self._nothing("no grant covers it")
             return self._result(False)
         columns = {column.name: self._sights(column, grants) for column in self._resource.columns if column.name.lower() not in denied}
         visible = {name: sights for name, sights in columns.items() if sights}
         if self._resource.columns and not visible:
-            return self._result(False)
-        conditions = tuple(dict.fromkeys(grant.where for _, grant in grants if grant.where is not None))
-        has_all_rows = any(grant.where is None for _, grant in grants)
+            return self._nothing("no column is left to see")
+        # a grant that shows no column shows no row either
+        showing = [grant for _, grant in grants if not self._resource.columns or any(self._shows(grant, name) for name in visible)]
+        conditions = tuple(dict.fromkeys(grant.where for grant in showing if grant.where is not None))
+        has_all_rows = any(grant.where is None for grant in showing)
         return self._result(True, visible, () if has_all_rows else conditions)
 
     # -- results -----------------------------------------------------------------------------------------------------
@@ -152,9 +148,10 @@ class _Judge:
                     yield name, grant
 
     def _is_on(self, patterns: Sequence[TablePattern | LabelPattern]) -> bool:
+        """Whether the patterns name the resource: its table by name, or by a label of one of its columns. The whole lake is what `*` names."""
         table = self._resource.table
         if table is None:
-            return True
+            return any(isinstance(pattern, TablePattern) and pattern.schema_ == pattern.name == "*" for pattern in patterns)
         return any(pattern.matches(table) if isinstance(pattern, TablePattern) else any(map(pattern.matches, self._labels())) for pattern in patterns)
 
     def _labels(self) -> frozenset[str]:
@@ -188,15 +185,17 @@ class _Judge:
         """Columns a denial takes away, in lower case; None when the whole table is denied."""
         taken: set[str] = set()
         for deny in self._policies.deny:
-            if deny.action != self._action or not self._is_about(deny) or not self._is_on(deny.on):
+            # who is denied something of the lake isn't allowed it on the whole
+            is_on = self._resource.table is None or self._is_on(deny.on)
+            if deny.action != self._action or not self._is_about(deny) or not is_on:
                 continue
             what = f"deny {deny.action} {', '.join(map(str, deny.on))}"
             labels = [pattern for pattern in deny.on if isinstance(pattern, LabelPattern)]
             named = any(isinstance(pattern, TablePattern) and self._resource.table and pattern.matches(self._resource.table) for pattern in deny.on)
-            if deny.columns:
+            if deny.columns and self._resource.table is not None:
                 taken.update(column.lower() for column in deny.columns)
                 self._reasons.append(Reason(what, f"takes away {', '.join(deny.columns)}"))
-            elif named or self._resource.table is None:
+            elif named or self._resource.table is None or self._action not in CELL_ACTIONS:
                 self._reasons.append(Reason(what, "denied"))
                 return None
             else:
@@ -219,13 +218,17 @@ class _Judge:
             sight = Sight(grant.where, self._mask(column, grant))
             if sight not in found:
                 found.append(sight)
-        found.sort(key=lambda sight: (-(len(MASK_KINDS) if sight.mask is None else sight.mask.strictness), sight.where is not None))
+        found.sort(key=_clearest_first)
         kept: list[Sight] = []
         for sight in found:
             kept.append(sight)
             if sight.where is None:
                 break
         return tuple(kept)
+
+    def _shows(self, grant: Grant, name: str) -> bool:
+        """Whether a grant covers the column of that name."""
+        return any(self._has_column(grant, column) for column in self._resource.columns if column.name == name)
 
     def _has_column(self, grant: Grant, column: ColumnLabels) -> bool:
         if grant.columns:
@@ -252,7 +255,7 @@ class _Judge:
         if not closed:
             return None
         rules = [self._rule_for(label) for label in sorted(closed)]
-        mask, name = min(rules, key=lambda rule: rule[0].strictness)
+        mask, name = min(rules, key=lambda rule: rule[0].rank)
         self._tell_mask(column, mask, name)
         return mask
 
@@ -265,3 +268,9 @@ class _Judge:
         reason = Reason(f"mask {rule}", f"{column.name} is shown as {mask}")
         if reason not in self._reasons:
             self._reasons.append(reason)
+
+
+def _clearest_first(sight: Sight) -> tuple[bool, float, float, bool]:
+    """In clear, then the least strict mask; of two alike the one for all rows first."""
+    strictness, blur = sight.mask.rank if sight.mask is not None else (0, 0.0)
+    return sight.mask is not None, -strictness, -blur, sight.where is not None

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from headwater.spec._base import Resource, Strings
-from headwater.spec.names import SYSTEM_SCHEMA, TableName
+from headwater.spec.names import SYSTEM_SCHEMA, ColumnName, TableName
 
 Action = Literal["select", "export", "run", "publish", "quarantine", "audit", "detokenize", "approve", "admin"]
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+#: What is done with cells; the others are done with whole tables.
+CELL_ACTIONS: Final[frozenset[Action]] = frozenset({"select", "export", "quarantine", "detokenize"})
 Door = Literal["local", "postgres", "flight", "http"]
 
 MaskKind = Literal["null", "redact", "hash", "token", "generalise", "noise", "partial"]
 #: The masks from the strictest on.
 MASK_KINDS: Final[tuple[MaskKind, ...]] = get_args(MaskKind)
 _NEEDS_ARGUMENT = frozenset({"generalise", "noise"})
-_DATE_PARTS = ("hour", "day", "week", "month", "quarter", "year", "decade", "century")
-_PARTIAL_FORMS = ("email", "phone", "card")
+#: What dates are generalised to, from the finest on.
+DATE_PARTS: Final = ("hour", "day", "week", "month", "quarter", "year", "decade", "century")
+PARTIAL_FORMS: Final = ("email", "phone", "card")
 
 
 class Mask(Resource):
@@ -39,6 +43,19 @@ class Mask(Resource):
         """The lower, the stricter."""
         return MASK_KINDS.index(self.kind)
 
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The lower, the stricter; within one kind, what blurs more is stricter (a year before a month, a wider bucket, a shorter prefix)."""
+        match self.argument:
+            case str() as word if word in DATE_PARTS:
+                return self.strictness, -DATE_PARTS.index(word)
+            case str() as word if word.startswith("prefix:"):
+                return self.strictness, int(word.removeprefix("prefix:"))
+            case int() | float() as number:
+                return self.strictness, -number
+            case _:
+                return self.strictness, 0
+
     def __str__(self) -> str:
         return self.kind if self.argument is None else f"{self.kind}({self.argument})"
 
@@ -55,19 +72,20 @@ def parse_mask(value: Any) -> Any:
     if kind in _NEEDS_ARGUMENT and argument is None:
         raise ValueError(f"the mask {kind} says how far; expected {{{kind}: {'year' if kind == 'generalise' else 0.1}}}")
     if isinstance(argument, dict):
-        if kind != "generalise" or set(argument) != {"prefix"} or not isinstance(argument["prefix"], int) or argument["prefix"] < 0:
+        length = argument.get("prefix")
+        if kind != "generalise" or set(argument) != {"prefix"} or not isinstance(length, int) or isinstance(length, bool) or length < 0:
             raise ValueError(f"the mask {kind} can't be told from {argument!r}; expected a prefix's length, as in {{generalise: {{prefix: 2}}}}")
-        argument = f"prefix:{argument['prefix']}"
+        argument = f"prefix:{length}"
     elif kind == "generalise":
-        is_width = isinstance(argument, int | float) and not isinstance(argument, bool) and argument > 0
-        if not is_width and argument not in _DATE_PARTS:
-            raise ValueError(f"the mask generalise knows no {argument!r}; expected one of {', '.join(_DATE_PARTS)}, a bucket's width, or a prefix")
+        is_width = isinstance(argument, int | float) and not isinstance(argument, bool) and argument > 0 and math.isfinite(argument)
+        if not is_width and argument not in DATE_PARTS:
+            raise ValueError(f"the mask generalise knows no {argument!r}; expected one of {', '.join(DATE_PARTS)}, a bucket's width, or a prefix")
     elif kind == "noise":
         if not isinstance(argument, int | float) or isinstance(argument, bool) or not 0 < argument <= 1:
             raise ValueError(f"the mask noise takes a share of the value; expected a number up to 1, found {argument!r}")
     elif kind == "partial":
-        if argument is not None and argument not in _PARTIAL_FORMS:
-            raise ValueError(f"the mask partial knows no {argument!r}; expected one of {', '.join(_PARTIAL_FORMS)}")
+        if argument is not None and argument not in PARTIAL_FORMS:
+            raise ValueError(f"the mask partial knows no {argument!r}; expected one of {', '.join(PARTIAL_FORMS)}")
     elif argument is not None:
         raise ValueError(f"the mask {kind} takes no argument")
     return Mask(kind=kind, argument=argument)
@@ -164,6 +182,13 @@ def _take_action(value: Any) -> Any:
     return {**rest, "action": actions[0], "on": value[actions[0]]}
 
 
+def instant(value: date | datetime) -> datetime:
+    """A moment of a policy as an aware instant: a date's midnight, and times without a zone, are UTC."""
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
 class Grant(Resource):
     """One right. `columns` empty means all; `where` is SQL over its own columns; `from_` and `until` are instants (a date's midnight, UTC)."""
 
@@ -183,9 +208,9 @@ class Grant(Resource):
 
     @model_validator(mode="after")
     def _agrees(self) -> Grant:
-        if self.action not in ("select", "export", "quarantine", "detokenize") and (self.columns or self.where or self.unmask):
+        if self.action not in CELL_ACTIONS and (self.columns or self.where is not None or self.unmask):
             raise ValueError(f"a grant of {self.action} is on whole tables: it has neither columns, where nor unmask")
-        if self.from_ is not None and self.until is not None and str(self.from_) >= str(self.until):
+        if self.from_ is not None and self.until is not None and instant(self.from_) >= instant(self.until):
             raise ValueError("a grant ends after it begins; expected `from` before `until`")
         return self
 
@@ -240,16 +265,25 @@ class Deny(Resource):
     def _agrees(self) -> Deny:
         if sum(one is not None for one in (self.role, self.group, self.user)) != 1:
             raise ValueError("a denial is for one of role, group or user")
+        if self.columns and self.action not in CELL_ACTIONS:
+            raise ValueError(f"a denial of {self.action} is of whole tables: it has no columns")
         return self
 
 
 class Declassifier(Resource):
-    """Says that a column computed from labelled ones doesn't carry those labels: what was done to them, and why that is enough."""
+    """Says that a column computed from labelled ones doesn't carry those labels, nor ones under them: what was done to them, and why that is
+    enough. Labels that the column's own definition gives it stay."""
 
     column: str
-    labels: Strings
+    labels: Strings = Field(min_length=1)
     by: Literal["hash", "token", "count", "aggregate", "review"]
-    reason: str
+    reason: str = Field(min_length=1)
+
+    @field_validator("column")
+    @classmethod
+    def _names_a_column(cls, value: str) -> str:
+        ColumnName.parse(value)
+        return value
 
 
 class Network(Resource):
@@ -273,6 +307,8 @@ class PolicyFile(Resource):
     masks: dict[str, AnyMask] = Field(default_factory=dict)
     deny: tuple[Deny, ...] = ()
     declassify: tuple[Declassifier, ...] = ()
+    #: Whether labels also come from columns that only decided which rows there are.
+    influence: bool = False
     network: Network = Network()
 
 

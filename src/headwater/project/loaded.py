@@ -17,6 +17,7 @@ from headwater.project.problems import nearest_table
 from headwater.project.variables import VarValue
 from headwater.spec.models import Model, ViewKind
 from headwater.spec.names import TableName
+from headwater.spec.policies import Policies
 from headwater.spec.project import ProjectConfig
 from headwater.spec.sources import Source, Stream
 from headwater.spec.unit_tests import UnitTest
@@ -46,6 +47,7 @@ class LoadedProject:
     graph: Graph
     facts: Mapping[TableName, CodeFacts] = field(repr=False)
     macro_definitions: Mapping[str, Macro] = field(repr=False)
+    policies: Policies = field(default_factory=Policies)
 
     def __post_init__(self) -> None:
         fingerprints = Fingerprints(self.graph, self.sources, self.models, self.facts, self.macro_definitions, self.config.timezone)

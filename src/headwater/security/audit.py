@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import sqlalchemy as sa
 
 from headwater.errors import AuditUnwritable, StateError
-from headwater.spec.names import TableName
 from headwater.state import StateStore
 from headwater.state import tables as t
-from headwater.state.rows import written
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +44,8 @@ class Audited:
     """One thing that was done, or refused. A query has a row before its first result leaves (`rows` None), and one more of the same `query_id` at
     its end.
 
-    `columns` are `schema.table.column`. `error` is the full text, which the one who asked may not have been shown. `seconds` None: not over yet.
+    `tables` are `schema.table`, `columns` `schema.table.column`. `error` is the full text, which the one who asked may not have been shown.
+    `seconds` None: not over yet.
     """
 
     at: datetime
@@ -58,10 +57,10 @@ class Audited:
     address: str | None = None
     purpose: str | None = None
     sql: str = ""
-    tables: tuple[TableName, ...] = ()
+    tables: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     rows: int | None = None
-    error: str = ""
+    error: str | None = None
     policy_version: str = ""
     seconds: float | None = None
     #: The groups they were in, a provider's among them: what decisions are replayed with.
@@ -352,11 +351,11 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
         "purpose": None if record.purpose is None else _clean(record.purpose),
         "action": record.action,
         "sql": _clean(record.sql),
-        "tables": [_clean(written(table)) for table in record.tables],
+        "tables": [_clean(table) for table in record.tables],
         "columns": [_clean(column) for column in record.columns],
         "rows": record.rows,
         "decision": record.decision,
-        "error": _clean(record.error),
+        "error": _clean(record.error or ""),
         "policy_version": record.policy_version,
         "seconds": record.seconds if record.seconds is not None and math.isfinite(record.seconds) else None,
     }
@@ -378,10 +377,10 @@ def _read(row: dict[str, Any]) -> AuditRow:
         address=row["address"],
         purpose=row["purpose"],
         sql=row["sql"],
-        tables=tuple(TableName.parse(table) for table in row["tables"]),
+        tables=tuple(row["tables"]),
         columns=tuple(row["columns"]),
         rows=row["rows"],
-        error=row["error"],
+        error=row["error"] or None,
         policy_version=row["policy_version"],
         seconds=row["seconds"],
         groups=tuple(row["groups"]),

@@ -10,6 +10,7 @@ import time
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -43,11 +44,15 @@ class Passwords:
     def __init__(self, config: PasswordConfig | None = None, directory: Path | None = None, cost: Cost | None = None) -> None:
         self.config = config if config is not None else PasswordConfig()
         self._directory = directory if directory is not None else Path()
-        self._hasher = _hasher(cost if cost is not None else Cost())
+        self._cost = cost if cost is not None else Cost()
         self._nobodys: str | None = None
         self._key = os.urandom(32)
         self._known: dict[str, tuple[bytes, float]] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def _hasher(self) -> PasswordHasher:
+        return _hasher(self._cost)
 
     # -- keeping and checking ----------------------------------------------------------------------------------------
 

@@ -65,8 +65,12 @@ def test_a_wrong_secret_is_not() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b"n", b"n,,", b"n,,n=,", b"n,,r=abc", b"n,a=root,n=,r=abc", b"n,,m=x,n=,r=abc", b"y" * 9000, b"\xff,,n=,r=a", b"n,,n=,r=", b"n,,n=,r=a\x01b", b"p=tls-unique,,n=,r=abc", b"x,,n=,r=abc"],
-)  # fmt: skip
+    [
+        *(b"", b"n", b"n,,", b"n,,n=,", b"n,,r=abc", b"n,a=root,n=,r=abc", b"n,,m=x,n=,r=abc", b"y" * 9000, b"\xff,,n=,r=a"),
+        *(b"n,,n=,r=", b"n,,n=,r=a\x01b", b"p=tls-unique,,n=,r=abc", b"x,,n=,r=abc"),
+    ],
+    ids=repr,
+)
 def test_a_first_message_that_is_none_is_refused(message: bytes) -> None:
     with pytest.raises(AuthenticationFailed):
         scram.ScramExchange(secret(SECRET)).first(message)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated, cast
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -12,18 +12,15 @@ from headwater.cli.options import JsonOption, TableArgument
 from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
 
-if TYPE_CHECKING:
-    from headwater.spec.policies import Action
 
-
-class RequestState(str, Enum):
+class RequestState(StrEnum):
     waiting = "waiting"
     approved = "approved"
     ended = "ended"
     revoked = "revoked"
 
 
-class RequestAction(str, Enum):
+class RequestAction(StrEnum):
     select = "select"
     export = "export"
     run = "run"
@@ -66,7 +63,7 @@ def access_request(
         until=until,
         reason=reason,
         user=user,
-        action=cast("Action | None", action.value if action is not None else None),
+        action=action.value if action is not None else None,
         role=role,
         columns=column or (),
         unmask=unmask or (),

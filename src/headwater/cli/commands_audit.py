@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,7 +15,7 @@ from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     allowed = "allowed"
     refused = "refused"
     failed = "failed"
@@ -85,8 +85,8 @@ def _moment(text: str | None) -> datetime | None:
 def audit_verify(session: Session, json: JsonOption = False) -> None:
     """Read the whole audit, and say whether it is as it was written.
 
-    Finds rows that were changed, removed, added or moved, and an end that was cut off: by the chain of hashes, and by the heads of it that stand in the
-    lake. Ends with 1 when something is wrong.
+    Finds rows that were changed, removed, added or moved, and an end that was cut off: by the chain of hashes, and by the heads of it that stand in
+    the lake. Ends with 1 when something is wrong.
     """
     found = session.project.audit.verify()
     if json:

@@ -353,11 +353,11 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
         "sql": _clean(record.sql),
         "tables": [_clean(table) for table in record.tables],
         "columns": [_clean(column) for column in record.columns],
-        "rows": record.rows,
+        "rows": None if record.rows is None else int(record.rows),
         "decision": record.decision,
         "error": _clean(record.error or ""),
         "policy_version": record.policy_version,
-        "seconds": record.seconds if record.seconds is not None and math.isfinite(record.seconds) else None,
+        "seconds": float(record.seconds) + 0.0 if record.seconds is not None and math.isfinite(record.seconds) else None,
     }
 
 

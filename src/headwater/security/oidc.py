@@ -205,7 +205,10 @@ class OidcProvider:
                 body = answer.read(_MAX_BYTES + 1)
                 seconds = _max_age(answer.headers.get("Cache-Control", ""))
         except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
-            reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
+            reason = type(error).__name__
+            if isinstance(error, urllib.error.HTTPError):
+                reason = f"HTTP {error.code}"
+                error.close()
             raise self._unavailable(reason) from error
         try:
             value = json.loads(body) if len(body) <= _MAX_BYTES else None

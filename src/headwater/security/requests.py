@@ -214,7 +214,7 @@ def effective_policies(policies: Policies, approved: Sequence[AccessRequest], at
                 networks[request.group] = networks[request.role]
             deny += [_denied_too(one, request) for one in policies.deny if one.role == request.role]
     mark = "|".join(f"{request.id} {request.until.isoformat()}" for request in sorted(in_force, key=lambda request: request.id))
-    version = hashlib.sha256(f"{policies.version}|{mark}".encode()).hexdigest()[: len(policies.version) or 64]
+    version = hashlib.sha256(f"{policies.version}|{mark}".encode()).hexdigest()
     network = Network.model_construct(doors=policies.network.doors, users=policies.network.users, roles=networks)
     return policies.model_copy(update={"roles": roles, "groups": groups, "network": network, "deny": tuple(deny), "version": version})
 

@@ -179,7 +179,9 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        return execute(self._session, options, listener=on_event)
+        summary = execute(self._session, options, listener=on_event)
+        self.audit.hold()
+        return summary
 
     def retry(self, *, threads: int | None = None, on_event: Listener | None = None) -> RunSummary:
         """Runs again what last failed, was blocked, cancelled or held."""

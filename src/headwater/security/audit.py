@@ -192,8 +192,10 @@ class AuditLog:
 
     def head(self) -> AuditHead | None:
         """Where the chain ends now, safe on disk; None while nothing is written."""
-        self._state.make_durable()
-        return self._note()
+        head = self._note()
+        if head is not None:
+            self._state.make_durable()
+        return head
 
     def _note(self) -> AuditHead | None:
         row = self._state.read(lambda connection: connection.execute(sa.select(t.audit_chain)).first())

@@ -347,7 +347,7 @@ def test_every_login_is_audited_with_its_reason_and_no_name_that_nobody_has(stor
             who.login(name, password, door="http")
     rows = [row.record for row in audit.rows()]
     assert [(one.principal, one.decision, one.error) for one in rows] == [
-        ("ada", "allowed", ""),
+        ("ada", "allowed", None),
         ("ada", "refused", "the password is wrong"),
         ("(unknown)", "refused", "there is no such user"),
         ("(unknown)", "refused", "there is no such user"),

@@ -171,7 +171,7 @@ class Users:
 
     def change_password(self, name: str, old: str, new: str, *, door: Door, address: str | None = None) -> None:
         """A person's own change, with the password they have, expired or not. Raises AuthenticationFailed, PasswordRefused."""
-        row = self._authenticate(name, old, door, address, may_be_expired=True)
+        row = self._authenticate(name, old, self.policies(), door, address, may_be_expired=True)
         if self._passwords.verify(str(row.password_hash), new):
             raise PasswordRefused("this password can't be used: it is the one you have", state="the password is as it was")
         self._update(row.name, self._password_columns(row.name, new, None))
@@ -253,7 +253,7 @@ class Users:
 
     def find(self, name: str) -> Principal:
         """A user as decisions see them, without any login: for explaining. Raises UsageError."""
-        return self._principal(self._known(name), "local", None)
+        return self._principal(self._known(name), self.policies(), "local", None)
 
     def policies(self) -> Policies:
         """Those of the files united with what is approved just now."""
@@ -269,18 +269,20 @@ class Users:
         """
         if password.startswith(PREFIX) and token_id(password) is not None:
             return self.login_token(password, door=door, address=address, name=name)
-        row = self._authenticate(name, password, door, address, may_be_expired=False)
-        principal = self._principal(row, door, address)
+        rules = self.policies()
+        row = self._authenticate(name, password, rules, door, address, may_be_expired=False)
+        principal = self._principal(row, rules, door, address)
         self._let_in(principal, row)
         return principal
 
-    def _authenticate(self, name: str, password: str, door: Door, address: str | None, *, may_be_expired: bool) -> Any:
+    def _authenticate(self, name: str, password: str, rules: Policies, door: Door, address: str | None, *, may_be_expired: bool) -> Any:
         """The user's row when the password is right."""
         with self._turn(name):  # one at a time: guesses at once can't outrun the count
             row = self._row(name)
-            why = self._why_not(row, door, address)
+            why = self._why_not(row, rules, door, address)
             if row is None or why is not None or row.password_hash is None:
                 self._passwords.verify_nobody(password)
+                self._count_failure(UNKNOWN)  # nobody's, but it takes the time that somebody's takes
                 raise self._refusal(row, door, address, why or "the user has no password")
             if not self._passwords.verify(row.password_hash, password):
                 self._count_failure(row.name)
@@ -315,10 +317,11 @@ class Users:
             if row is None or kept is None or kept.user_name != row.name:
                 raise self._refusal(row, door, address, "there is no such token")
             return self._come_with_token(kept, door, address)
-        why = self._why_not(row, door, address)
+        rules = self.policies()
+        why = self._why_not(row, rules, door, address)
         if row is None or why is not None or not row.password_is_generated:
             raise self._refusal(row, door, address, why or "the user has no password")
-        principal = self._principal(row, door, address)
+        principal = self._principal(row, rules, door, address)
         self._let_in(principal, row)
         return principal
 
@@ -364,11 +367,12 @@ class Users:
             raise self._refusal(None, door, address, "the provider's name for the user can't be one here")
         if name is not None and name.lower() != identity.name.lower():
             raise self._refusal(None, door, address, "the provider's token is another user's")
-        row = self._bound_row(identity)
-        why = "the name is somebody else's here" if row.oidc_subject != identity.subject else self._why_not(row, door, address, identity.groups)
+        row, rules = self._bound_row(identity), self.policies()
+        is_mine = row.oidc_subject == identity.subject
+        why = self._why_not(row, rules, door, address, identity.groups) if is_mine else "the name is somebody else's here"
         if why is not None:
             raise self._refusal(row, door, address, why)
-        principal = self._principal(row, door, address, identity.groups, until=identity.expires_at)
+        principal = self._principal(row, rules, door, address, identity.groups, until=identity.expires_at)
         self._let_in(principal, row)
         return principal
 
@@ -410,10 +414,10 @@ class Users:
         """
         if principal.kind == "owner":
             return principal
-        row = self._row(principal.name)
+        row, rules = self._row(principal.name), self.policies()
         now = self._now()
         claims = [membership.group for membership in principal.memberships if membership.origin == "oidc"]
-        why = self._why_not(row, principal.door, principal.address, claims, is_new=False)
+        why = self._why_not(row, rules, principal.door, principal.address, claims, is_new=False)
         if why is None and principal.until is not None and now >= principal.until:
             why = "the token has ended"
         if why is None and principal.token is not None:
@@ -425,7 +429,7 @@ class Users:
                 why = "the password was changed"
         if row is None or why is not None:
             raise self._refusal(row, principal.door, principal.address, why or "there is no such user", what="session")
-        new = self._principal(row, principal.door, principal.address, claims, scope=principal.scope, token=principal.token, until=principal.until)
+        new = self._principal(row, rules, principal.door, principal.address, claims, principal.scope, principal.token, principal.until)
         return replace(new, since=principal.since, purpose=principal.purpose)
 
     # -- parts -------------------------------------------------------------------------------------------------------
@@ -462,14 +466,14 @@ class Users:
         def work(connection: sa.Connection) -> None:
             mine = t.users.c.name == name
             connection.execute(sa.update(t.users).where(mine).values(failed_attempts=t.users.c.failed_attempts + 1))
-            failures = connection.execute(sa.select(t.users.c.failed_attempts).where(mine)).scalar_one()
-            wait = self._passwords.lockout(failures)
+            failures = connection.execute(sa.select(t.users.c.failed_attempts).where(mine)).scalar()
+            wait = self._passwords.lockout(failures or 0)
             if wait is not None:
                 connection.execute(sa.update(t.users).where(mine).values(locked_until=self._now() + wait))
 
         self._state.write(work)
 
-    def _why_not(self, row: Any, door: Door, address: str | None, claims: Iterable[str] = (), *, is_new: bool = True) -> str | None:
+    def _why_not(self, row: Any, rules: Policies, door: Door, address: str | None, claims: Iterable[str] = (), *, is_new: bool = True) -> str | None:
         """Why a user can't come in, whatever they bring; None when they can."""
         if row is None:
             return "there is no such user"
@@ -477,7 +481,7 @@ class Users:
             return "the user is disabled"
         if is_new and row.locked_until is not None and self._now() < row.locked_until:
             return "the user is locked out for a while"
-        if not is_welcome(self.policies(), self._principal(row, door, address, claims)):
+        if not is_welcome(rules, self._principal(row, rules, door, address, claims)):
             return "the address isn't on the list"
         return None
 
@@ -489,16 +493,16 @@ class Users:
         return None
 
     def _come_with_token(self, kept: Any, door: Door, address: str | None) -> Principal:
-        row = self._row(kept.user_name)
+        row, rules = self._row(kept.user_name), self.policies()
         why = self._why_not_token(kept)
         if why is None and (row is None or row.is_disabled):
             why = "the user is disabled"
-        if why is None and not is_welcome(self.policies(), self._principal(row, door, address)):
+        if why is None and not is_welcome(rules, self._principal(row, rules, door, address)):
             why = "the address isn't on the list"
         if why is not None:
             raise self._refusal(row, door, address, why)
         scope = None if kept.scope is None else frozenset(kept.scope)
-        principal = self._principal(row, door, address, scope=scope, token=kept.id, until=kept.expires_at)
+        principal = self._principal(row, rules, door, address, scope=scope, token=kept.id, until=kept.expires_at)
         now = self._now()
         self._note("login", row.name, door, address)
         if kept.last_used_at is None or now - kept.last_used_at >= _SEEN_EVERY:
@@ -509,15 +513,14 @@ class Users:
     def _principal(
         self,
         row: Any,
+        policies: Policies,
         door: Door,
         address: str | None,
         claims: Iterable[str] = (),
-        *,
         scope: frozenset[str] | None = None,
         token: str | None = None,
         until: datetime | None = None,
     ) -> Principal:
-        policies = self.policies()
         memberships = memberships_of(row.name, policies, by_user=row.groups, by_claims=claims)
         return Principal(
             row.name,

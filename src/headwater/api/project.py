@@ -14,6 +14,7 @@ from headwater.api.quarantine import Quarantine
 from headwater.api.result import Result
 from headwater.api.results import CheckResult, Finding, ListedTable, TableStatus
 from headwater.api.sources import Sources
+from headwater.api.users import AuditRoom, RequestsRoom, UsersRoom
 from headwater.errors import LakeError, Problem, StateError, StateUnavailable, TableNotFound, UnknownSelection, UnresolvedReference, UsageError
 from headwater.project import LoadedProject, load_project, select
 from headwater.spec.names import TableName
@@ -50,6 +51,9 @@ class Project:
         self.sources = Sources(loaded)
         self.lake = LakeRoom(lambda: self._session, self.close, loaded)
         self.quarantine = Quarantine(lambda: self._session, self._select)
+        self.users = UsersRoom(loaded)
+        self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
+        self.audit = AuditRoom(loaded, lambda: self._session)
 
     @property
     def access(self) -> AccessRoom:
@@ -183,7 +187,9 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        return execute(self._session, options, listener=on_event)
+        summary = execute(self._session, options, listener=on_event)
+        self.audit.hold()
+        return summary
 
     def retry(self, *, threads: int | None = None, on_event: Listener | None = None) -> RunSummary:
         """Runs again what last failed, was blocked, cancelled or held."""

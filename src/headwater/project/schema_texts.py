@@ -50,6 +50,28 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "default_environment": "The environment when --env isn't given; one that environments: doesn't define is the settings at the top.",
         "threads": "How many tasks and engine threads run at once; all cores by default.",
         "memory_limit": "How much memory the engine may take, such as 4GB.",
+        "security": "How people and programs say who they are: passwords, OpenID Connect.",
+    },
+    "SecurityConfig": {
+        "passwords": "What is asked of people's passwords.",
+        "oidc": "OpenID Connect providers whose tokens are taken, by a name of your own.",
+    },
+    "PasswordConfig": {
+        "min_length": "The fewest characters of a password.",
+        "breach_list": "A file of passwords nobody may have: one a line, or SHA-1 hashes in order as Have I Been Pwned gives them.",
+        "rotate_after": "How old a person's password may become before it must be changed: 90 days. Without it, never.",
+        "lockout_after": "After how many wrong passwords in a row a user must wait.",
+        "lockout": "How long the first wait is; it doubles with each further failure.",
+        "lockout_max": "The longest wait.",
+    },
+    "OidcConfig": {
+        "issuer": "The provider's address, as its tokens name it.",
+        "audience": "Whom tokens must be meant for: the client id, or several.",
+        "name_claim": "The claim that names the user.",
+        "groups_claim": "The claim that lists groups.",
+        "groups": "The provider's groups, each with the groups here that it means. Others are ignored; without any, names are taken as they are.",
+        "algorithms": "Signatures that are taken.",
+        "leeway": "How far the provider's clock may be off.",
     },
     "LakeConfig": {
         "catalog": "The lake's catalog: a SQLite file, or postgresql://..",

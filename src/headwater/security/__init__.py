@@ -1,4 +1,7 @@
-"""Identity and rights: who asks, what they may do, what they see instead. Decisions are pure; nothing here reads the lake."""
+"""Identity and rights: who asks, what they may do, what they see instead. Decisions are pure; nothing here reads the lake.
+
+What keeps users, tokens, requests and the audit in the state store is imported from its own module: `security.users`, `security.audit` and so on.
+"""
 
 from headwater.security.decisions import CLOSED, ColumnLabels, Decision, Reason, Resource, Sight, decide
 from headwater.security.masks import MaskKeys, mask_sql

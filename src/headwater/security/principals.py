@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Literal
 
 from headwater.spec.policies import Door, Policies
 
+#: How the groups and roles of approved requests begin. Nobody gets into one of them by another way.
+APPROVED: Final = "approved/"
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A group somebody is in, and who says so: `policy`, `user` (by `user add --group`), or `oidc`."""
+    """A group somebody is in, and who says so: `policy`, `user` (by `user add --group`), `oidc`, or `request` (approved for a time)."""
 
     group: str
-    origin: Literal["policy", "user", "oidc"]
+    origin: Literal["policy", "user", "oidc", "request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ class Principal:
     address: str | None = None
     #: What the token it came with is good for; None for no narrowing.
     scope: frozenset[str] | None = field(default=None)
+    #: The id of the token it came with; None for a password, and for a provider's token.
+    token: str | None = None
+    #: When it said who it is, and when that ends by itself.
+    since: datetime | None = None
+    until: datetime | None = None
 
     @property
     def groups(self) -> frozenset[str]:
@@ -47,9 +56,10 @@ def memberships_of(
     name: str, policies: Policies, *, by_user: Iterable[str] = (), by_claims: Iterable[str] = ()
 ) -> tuple[Membership, ...]:  # fmt: skip
     """All groups of a user, each with every origin it has."""
-    found = [Membership(group, "policy") for group, one in policies.groups.items() if name in one.members]
-    found += [Membership(group, "user") for group in by_user]
-    found += [Membership(group, "oidc") for group in by_claims]
+    named = [group for group, one in policies.groups.items() if name in one.members]
+    found = [Membership(group, "request" if group.startswith(APPROVED) else "policy") for group in named]
+    found += [Membership(group, "user") for group in by_user if not group.startswith(APPROVED)]
+    found += [Membership(group, "oidc") for group in by_claims if not group.startswith(APPROVED)]
     return tuple(dict.fromkeys(found))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from pydantic import Field
 
-from headwater.spec._base import Resource
+from headwater.spec._base import Duration, Resource, Strings
 
 #: The environment without `--env`: the settings at the top of `headwater.yaml`, unless `environments:` has one of this name.
 DEFAULT_ENVIRONMENT = "local"
@@ -30,6 +31,40 @@ class EnvironmentConfig(Resource):
     vars: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class PasswordConfig(Resource):
+    """What is asked of people's passwords."""
+
+    min_length: int = Field(12, ge=8, le=128)
+    breach_list: str | None = None
+    rotate_after: Duration | None = None
+    lockout_after: int = Field(5, ge=1, le=100)
+    lockout: Duration = timedelta(minutes=1)
+    lockout_max: Duration = timedelta(hours=1)
+
+
+#: Signatures by a private key of the provider's. Nothing that is made with a key both sides know, nor `none`, can be allowed.
+OidcAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class OidcConfig(Resource):
+    """One OpenID Connect provider whose tokens are taken. `issuer` and `audience` may hold references; they are resolved when first needed."""
+
+    issuer: str
+    audience: Strings
+    name_claim: str = "email"
+    groups_claim: str = "groups"
+    groups: dict[str, Strings] = Field(default_factory=dict)
+    algorithms: tuple[OidcAlgorithm, ...] = ("RS256", "ES256")
+    leeway: Duration = timedelta(seconds=30)
+
+
+class SecurityConfig(Resource):
+    """How people and programs say who they are."""
+
+    passwords: PasswordConfig = PasswordConfig()
+    oidc: dict[str, OidcConfig] = Field(default_factory=dict)
+
+
 class ProjectConfig(Resource):
     """`headwater.yaml` (merged with `headwater.local.yaml`)."""
 
@@ -42,3 +77,4 @@ class ProjectConfig(Resource):
     default_environment: str = DEFAULT_ENVIRONMENT
     threads: int | None = Field(None, ge=1, le=256)
     memory_limit: str | None = None
+    security: SecurityConfig = SecurityConfig()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.engine import Connection, Engine, Result
 from headwater.errors import TableNotFound
+from headwater.security.audit import AuditHead
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
+from headwater.storage.anchors import anchor, read_anchors
 from headwater.storage.backup import BackupReport, backup_lake
 from headwater.storage.catalog import CatalogAddress
 from headwater.storage.changes import Commit, LoadRecord, RowChanges, Staged, TableChange, TableState
@@ -251,6 +253,19 @@ class Lake:
     def quarantine_counts(self) -> dict[TableName, int]:
         """How many rows of each table wait."""
         return count_quarantine(self._core)
+
+    # -- the audit's heads -------------------------------------------------------------------------------------------
+
+    def anchor_audit(self, head: AuditHead, *, author: str = "") -> int | None:
+        """Puts the head of the audit's chain into the lake, in a commit of its own; gives its snapshot, None where it stands there already.
+
+        Raises LakeReadOnly, CommitConflict.
+        """
+        return anchor(self._core, head, author)
+
+    def audit_anchors(self) -> list[AuditHead]:
+        """All heads that were put into the lake, the oldest first."""
+        return read_anchors(self._core)
 
     # -- keeping -----------------------------------------------------------------------------------------------------
 

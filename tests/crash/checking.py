@@ -12,7 +12,7 @@ from headwater.spec.names import TableName
 
 
 def _read(session: Session, sql: str) -> list[tuple[Any, ...]]:
-    return sorted(session.lake.read_as("tester", sql).fetchall(), key=repr)
+    return sorted(session.lake.read_as(Access.owner(), sql).fetchall(), key=repr)
 
 
 def _names(session: Session) -> set[str]:

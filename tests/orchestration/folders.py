@@ -63,7 +63,7 @@ class Folder:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What readers see."""
         with self.session() as session:
-            reading = session.lake.read_as("tester", sql)
+            reading = session.lake.read_as(Access.owner(), sql)
             try:
                 return sorted(reading.fetchall())
             finally:

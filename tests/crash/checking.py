@@ -9,6 +9,7 @@ from shop import Shop
 
 from headwater.orchestration import Session
 from headwater.spec.names import TableName
+from headwater.storage import Access
 
 
 def _read(session: Session, sql: str) -> list[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from headwater.orchestration import RunOptions, Session, execute, open_session
 from headwater.project import load_project
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunSummary
+from headwater.storage import Access
 
 
 @dataclass

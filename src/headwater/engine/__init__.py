@@ -4,7 +4,7 @@ from headwater.engine.connection import Connection, Engine, Result
 from headwater.engine.deep import with_room
 from headwater.engine.extensions import extension_available, load_extension
 from headwater.engine.failures import syntax_error_offset, translated
-from headwater.engine.sql import Statement, describe_query, parse_ahead, parse_statements, parse_tree, tables_named, unparse_tree
+from headwater.engine.sql import Statement, describe_query, parse_ahead, parse_statements, parse_tree, tables_named, unparse_trees
 from headwater.engine.workspace import CLOCK_FUNCTIONS, Workspace
 
 __all__ = [
@@ -23,6 +23,6 @@ __all__ = [
     "syntax_error_offset",
     "tables_named",
     "translated",
-    "unparse_tree",
+    "unparse_trees",
     "with_room",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +56,12 @@ def parse_tree(sql: str, *, keep: bool = True) -> dict[str, Any] | None:
     raise SqlSyntaxError("the SQL can't be parsed", found=tree["error_message"])
 
 
-def unparse_tree(tree: str) -> str:
-    """SQL of a syntax tree, given as JSON. Raises QueryError kinds for what is no tree."""
+def unparse_trees(trees: Sequence[str]) -> list[str]:
+    """SQL of each syntax tree, given as JSON. Raises QueryError kinds for what is no tree."""
+    listed = ", ".join(map(quote_literal, trees))
     with translated():
-        row = _parser().execute(f"SELECT json_deserialize_sql({quote_literal(tree)}::JSON)").fetchone()
-    assert row is not None
-    return str(row[0])
+        rows = _parser().execute(f"SELECT json_deserialize_sql(tree::JSON) FROM (SELECT unnest([{listed}]) AS tree)").fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def parse_ahead(statements: Iterable[str]) -> None:

@@ -161,8 +161,8 @@ def whole_text(error: BaseException) -> str:
 
 def _generic(error: HeadwaterError, access: Access, sql: str) -> HeadwaterError:
     """The error without values, physical names, or words that aren't the reader's own."""
-    if isinstance(error, _TELLABLE):
-        return error
+    if isinstance(error, _TELLABLE):  # anew: without the engine's own error that hangs on it
+        return type(error)(error.what, expected=error.expected, found=error.found, state=error.state, hint=error.hint)
     hint = f"the audit holds more of it under the query {access.query_id}"
     if isinstance(error, SqlBindError):
         match = _NO_COLUMN.search(error.found or "")
@@ -222,10 +222,7 @@ class Door:
         if failure is not None:
             guard.close()
             release()
-            told = guard.told(failure)
-            if told is failure:
-                raise failure
-            raise told
+            raise guard.told(failure)
         try:
             query.record("allowed")
         except BaseException:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import HeadwaterError
-from headwater.storage.gate.tree import Node, expression_of, to_sql
+from headwater.storage.gate.tree import EMPTY_SELECT, Node, expression_of, to_sql
 
 #: Of a parameter of which nothing else can be told.
 UNKNOWN_TYPE: Final = "VARCHAR"
@@ -80,7 +80,7 @@ class _Search:
 
     def _cast(self, node: Node) -> None:
         if _is_parameter(node["child"]) and node["child"]["identifier"] not in self._found:
-            text = to_sql({**_EMPTY, "select_list": [with_nulls(node, {node["child"]["identifier"]: "VARCHAR"})]})
+            text = to_sql({**EMPTY_SELECT, "select_list": [with_nulls(node, {node["child"]["identifier"]: "VARCHAR"})]})
             if text is not None:
                 self._put(node["child"], self._described(text))
 
@@ -100,7 +100,7 @@ class _Search:
         if select is None or _has_parameter(select["from_table"]):
             return None
         entries = [entry for entry in withs if not _has_parameter(entry)]
-        query = {**_EMPTY, "select_list": [expression], "from_table": select["from_table"], "cte_map": {"map": entries}}
+        query = {**EMPTY_SELECT, "select_list": [expression], "from_table": select["from_table"], "cte_map": {"map": entries}}
         try:
             text = to_sql(query)
         except HeadwaterError:
@@ -127,18 +127,3 @@ def _has_parameter(node: Any) -> bool:
         return any(map(_has_parameter, node))
     return isinstance(node, dict) and (node.get("class") == "PARAMETER" or any(map(_has_parameter, node.values())))
 
-
-_EMPTY: Final[Node] = {
-    "type": "SELECT_NODE",
-    "modifiers": [],
-    "cte_map": {"map": []},
-    "select_list": [],
-    "from_table": {"type": "EMPTY", "alias": "", "sample": None, "query_location": 0},
-    "where_clause": None,
-    "group_expressions": [],
-    "group_sets": [],
-    "aggregate_handling": "STANDARD_HANDLING",
-    "having": None,
-    "sample": None,
-    "qualify": None,
-}

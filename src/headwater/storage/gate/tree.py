@@ -6,13 +6,27 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from headwater.engine import parse_tree, unparse_tree
+from headwater.engine import parse_tree, unparse_trees
 from headwater.errors import StatementRefused
 from headwater.spec.names import quote_literal
 
 Node = dict[str, Any]
 
 _NOWHERE: Final = 18446744073709551615
+EMPTY_SELECT: Final[Node] = {
+    "type": "SELECT_NODE",
+    "modifiers": [],
+    "cte_map": {"map": []},
+    "select_list": [],
+    "from_table": {"type": "EMPTY", "alias": "", "sample": None, "query_location": 0},
+    "where_clause": None,
+    "group_expressions": [],
+    "group_sets": [],
+    "aggregate_handling": "STANDARD_HANDLING",
+    "having": None,
+    "sample": None,
+    "qualify": None,
+}
 
 
 def query_of(sql: str) -> Node:
@@ -28,6 +42,14 @@ def expression_of(sql: str) -> Node:
     """The expression node of SQL of our own making."""
     node: Node = query_of(f"SELECT {sql}")["select_list"][0]
     return node
+
+
+def texts_of(expressions: Sequence[Node]) -> list[str]:
+    """How DuckDB writes each expression out."""
+    if not expressions:
+        return []
+    trees = [json.dumps(statement({**EMPTY_SELECT, "select_list": [expression]})) for expression in expressions]
+    return [text.removeprefix("SELECT ") for text in unparse_trees(trees)]
 
 
 def text_constant(text: str) -> Node:
@@ -59,7 +81,7 @@ def to_sql(node: Node, parameters: object = ()) -> str | None:
 
     The comparison is what makes the walk's verdict hold for the text that runs.
     """
-    text = unparse_tree(json.dumps(statement(node, parameters)))
+    (text,) = unparse_trees([json.dumps(statement(node, parameters))])
     again = parse_tree(text, keep=False)
     if again is None or len(again["statements"]) != 1 or _plain(again["statements"][0]["node"]) != _plain(node):
         return None

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NoReturn
 from headwater.errors import StatementRefused, TableNotFound
 from headwater.spec.names import TableName
 from headwater.storage.gate import functions
-from headwater.storage.gate.tree import Node, expression_of, subquery_ref, text_constant, texts_constant
+from headwater.storage.gate.tree import Node, expression_of, subquery_ref, text_constant, texts_constant, texts_of
 
 #: Whose text is walked: a reader's, the owner's, or our own (a policy's condition, a view model's body).
 Author = Literal["reader", "owner", "system"]
@@ -205,21 +205,29 @@ class Walk:
     groups: Sequence[str] = ()
     macros: frozenset[str] = frozenset()
     catalog: str | None = None
-    #: Columns of the one table a policy's condition is about: `current_user` without brackets is none of them.
     called: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
     tables: list[TableName] = field(default_factory=list)
     has_star: bool = False
+    _unnamed: list[tuple[Node, Node]] = field(default_factory=list)
     _count: int = 0
     _clashing: frozenset[str] = frozenset()
 
     def query(self, node: Node) -> Node:
         """The query, rewritten. Raises StatementRefused, TableNotFound."""
         self._clashing = _clashing_names(node)
-        return self._query(node, {}, None)
+        found = self._query(node, {}, None)
+        self._name_columns()
+        return found
 
-    def expression(self, node: Node) -> Node:
-        return self._expression(node, {}, None) or {}
+    def _name_columns(self) -> None:
+        """What a column without a name is called is its expression's text: as it was written, not with what it became.
+
+        It would tell the reader how tables are kept and filtered, and with which keys they are masked.
+        """
+        for (node, _), name in zip(self._unnamed, texts_of([original for _, original in self._unnamed]), strict=True):
+            node["alias"] = name
+        self._unnamed.clear()
 
     # -- queries -----------------------------------------------------------------------------------------------------
 
@@ -252,13 +260,22 @@ class Walk:
         return {
             **node,
             "from_table": source,
-            "select_list": self._expressions(node["select_list"], ctes, scope),
+            "select_list": self._columns(node["select_list"], ctes, scope),
             "where_clause": self._expression(node["where_clause"], ctes, scope),
             "group_expressions": self._expressions(node["group_expressions"], ctes, scope),
             "having": self._expression(node["having"], ctes, scope),
             "qualify": self._expression(node["qualify"], ctes, scope),
             "modifiers": self._modifiers(node["modifiers"], ctes, scope),
         }
+
+    def _columns(self, nodes: Sequence[Node], ctes: _Ctes, scope: _Scope) -> list[Node]:
+        found = self._expressions(nodes, ctes, scope)
+        for original, node in zip(nodes, found, strict=True):
+            if not original["alias"] and original["class"] not in ("COLUMN_REF", "STAR", "PARAMETER"):
+                kinds = _kinds_in(original)
+                if "SUBQUERY" in kinds or not kinds & {"STAR", "unnest"}:
+                    self._unnamed.append((node, original))
+        return found
 
     def _cte_map(self, cte_map: Node, ctes: _Ctes, outer: _Scope | None) -> tuple[_Ctes, Node]:
         """Each gets a name that nothing else has: what isn't found under it can't be taken for a table, a file or a view of the engine's."""
@@ -426,7 +443,7 @@ class Walk:
                 entries.append({**entry, "star_expr": self._expression(entry["star_expr"], ctes, inner)})
             pivots.append({**pivot, "pivot_expressions": self._expressions(pivot["pivot_expressions"], ctes, inner), "entries": entries})
         self.has_star = True
-        aggregates = self._expressions(node["aggregates"], ctes, inner)
+        aggregates = self._columns(node["aggregates"], ctes, inner) if len(node["aggregates"]) > 1 else self._expressions(node["aggregates"], ctes, inner)
         scope.items.append(_Item("", node["alias"], node["alias"]))
         return {**node, "source": source, "pivots": pivots, "aggregates": aggregates}
 
@@ -452,10 +469,13 @@ class Walk:
                 if answered is not None:
                     return answered
             case "STAR":
-                self._check_star(node)
+                self.has_star = True
                 alias = self._new_alias([node["relation_name"]], scope) if node["relation_name"] else None
                 if alias is not None:
                     node = {**node, "relation_name": alias}
+                excluded = [self._qualified(item, scope) for item in node["qualified_exclude_list"]]
+                renamed = [{**item, "key": self._qualified(item["key"], scope)} for item in node["rename_list"]]
+                node = {**node, "qualified_exclude_list": excluded, "rename_list": renamed}
             case "CONSTANT" if node["value"].get("type", {}).get("id") == "DOUBLE" and not node["value"]["is_null"]:
                 # written out, 1e10 would be read back as a DECIMAL
                 self._constant(node["value"])
@@ -530,8 +550,11 @@ class Walk:
             _refuse_function(f"{node['function_name']} with {called or 'a name that is no constant'}")
         self.called.add(called)
 
-    def _check_star(self, node: Node) -> None:
-        self.has_star = True
+    def _qualified(self, name: Node, scope: _Scope | None) -> Node:
+        """A column's name in EXCLUDE or RENAME, under what its table is called now."""
+        _check_fields(name, frozenset({"catalog", "schema", "table", "column"}), "column name")
+        alias = self._new_alias([part for part in (name["schema"], name["table"]) if part], scope) if name["table"] else None
+        return name if alias is None else {"catalog": "", "schema": "", "table": alias, "column": name["column"]}
 
     def _column(self, node: Node, scope: _Scope | None) -> Node:
         _check_fields(node, _EXPRESSIONS["COLUMN_REF"].keys() | _COMMON, "COLUMN_REF")
@@ -632,6 +655,23 @@ def _clashing_names(node: Any) -> frozenset[str]:
                 found.setdefault(str(one["table_name"]).lower(), set()).add(str(one["schema_name"]).lower())
             pending += one.values()
     return frozenset(name for name, schemas in found.items() if len(schemas) > 1)
+
+
+def _kinds_in(node: Any) -> set[str]:
+    """The classes of all expressions in it, and `unnest` where that is called."""
+    found: set[str] = set()
+    pending = [node]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, list):
+            pending += one
+        elif isinstance(one, dict):
+            if "class" in one:
+                found.add(str(one["class"]))
+            if str(one.get("function_name", "")).lower() == "unnest":
+                found.add("unnest")
+            pending += one.values()
+    return found
 
 
 def _check_fields(node: Node, allowed: frozenset[str] | set[str], kind: str) -> None:

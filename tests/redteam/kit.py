@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a statement stands on one line
 """A lake with secrets in it, and a reader who may see little of it."""
 
 from __future__ import annotations
@@ -22,7 +23,18 @@ from headwater.storage import Access, Lake
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEYS = MaskKeys("hash-key-7f3a", "token-key-99c1", "noise-key-5e2d")
 #: None of these may come out in a row, a column's name or an error of the restricted reader.
-SECRETS = ("s3cr3t", "hidden_", "99887766", "1911-11-11", "hash-key-7f3a", "token-key-99c1", "9223372036854775807", "hw_cte", "lake.shop", "shop.rights")
+SECRETS = (
+    "s3cr3t",
+    "hidden_",
+    "99887766",
+    "1911-11-11",
+    "hash-key-7f3a",
+    "token-key-99c1",
+    "9223372036854775807",
+    "hw_cte",
+    "FROM lake",
+    "shop.rights",
+)
 
 CUSTOMERS = """
 SELECT * FROM (VALUES
@@ -59,7 +71,12 @@ POLICIES = Policies.model_validate(
             },
             "clerk": {
                 "grants": [
-                    {"select": "shop.customers", "columns": ["id", "country", "email"], "where": "id IN (SELECT customer FROM shop.rights WHERE name = current_user())", "unmask": ["pii.email"]},
+                    {
+                        "select": "shop.customers",
+                        "columns": ["id", "country", "email"],
+                        "where": "id IN (SELECT customer FROM shop.rights WHERE name = current_user())",
+                        "unmask": ["pii.email"],
+                    },
                     {"select": "shop.customers", "columns": ["id", "email", "points"], "where": "country = 'SE'"},
                 ]
             },

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a statement stands on one line
 """Hundreds of statements written to get at what their reader may not see: each is refused, or gives nothing that is hidden."""
 
 from __future__ import annotations
@@ -294,7 +295,18 @@ attack(
 )
 
 # -- hidden columns by whatever name
-for column in ("ssn", "rowid", "filename", "file_row_number", "file_index", "snapshot_id", "_ducklake_internal_snapshot_id", "row_id", "tableoid", "ctid"):
+for column in (
+    "ssn",
+    "rowid",
+    "filename",
+    "file_row_number",
+    "file_index",
+    "snapshot_id",
+    "_ducklake_internal_snapshot_id",
+    "row_id",
+    "tableoid",
+    "ctid",
+):
     attack(
         f"SELECT {column} FROM {C}",
         f"SELECT customers.{column} FROM {C}",
@@ -367,7 +379,7 @@ attack(
     f"DESCRIBE SELECT (SELECT max(email) FROM {C})",
     f"PIVOT shop.orders ON id IN (1, 2) USING sum((SELECT max(id) FROM {C})), count(*)",
     f"PIVOT shop.orders ON id IN (1, 2) USING sum((SELECT max(id) FROM {C}))",
-    f"SELECT current_user(), current_groups(), (WITH a AS (SELECT 1 AS x) SELECT x FROM a)",
+    "SELECT current_user(), current_groups(), (WITH a AS (SELECT 1 AS x) SELECT x FROM a)",
     f"SELECT case when exists (from {C}) then 1 end",
     f"SELECT sum((SELECT max(id) FROM {C})) OVER () FROM shop.orders",
     f"SELECT EXISTS (SELECT ssn FROM {C})",
@@ -406,22 +418,22 @@ attack(
     f"SUMMARIZE {C}",
     f"SUMMARIZE SELECT email, extra, tags FROM {C}",
     f"DESCRIBE {C}",
-    f"SELECT email COLLATE \"nocase'; DROP\" FROM {C}",
+    f'SELECT email COLLATE "nocase\'; DROP" FROM {C}',
     f"SELECT typeof(ssn) FROM {C}",
-    f"SELECT id AS \"a'; SELECT * FROM lake.shop.customers --\" FROM {C}",
-    f"SELECT id AS \"a\"\"; SELECT * FROM lake.shop.customers --\" FROM {C}",
-    f"SELECT * FROM {C} AS \"x\"\" JOIN lake.shop.customers --\"",
+    f'SELECT id AS "a\'; SELECT * FROM lake.shop.customers --" FROM {C}',
+    f'SELECT id AS "a""; SELECT * FROM lake.shop.customers --" FROM {C}',
+    f'SELECT * FROM {C} AS "x"" JOIN lake.shop.customers --"',
     f"SELECT '$$' || email || '$$' FROM {C}",
     f"SELECT $$'; FROM lake.shop.customers --$$ FROM {C}",
     f"SELECT E'\\'; FROM lake.shop.customers --' FROM {C}",
     f"SELECT * FROM {C} LIMIT (SELECT max(amount) FROM vault.hidden_tokens)",
     f"SELECT * FROM {C} OFFSET (SELECT count(*) FROM lake.shop.customers)",
-    f"SELECT * FROM range((SELECT max(amount) FROM vault.hidden_tokens))",
-    f"SELECT * FROM unnest((SELECT list(token) FROM vault.hidden_tokens))",
-    f"SELECT * FROM json_each((SELECT to_json(t) FROM vault.hidden_tokens t))",
-    f"SELECT * FROM generate_series(1, 3) g(i), LATERAL (FROM lake.shop.customers) x",
+    "SELECT * FROM range((SELECT max(amount) FROM vault.hidden_tokens))",
+    "SELECT * FROM unnest((SELECT list(token) FROM vault.hidden_tokens))",
+    "SELECT * FROM json_each((SELECT to_json(t) FROM vault.hidden_tokens t))",
+    "SELECT * FROM generate_series(1, 3) g(i), LATERAL (FROM lake.shop.customers) x",
     f"SELECT $1 FROM {C}",
-    f"SELECT * FROM marts.by_country c, LATERAL (SELECT c.email) x",
+    "SELECT * FROM marts.by_country c, LATERAL (SELECT c.email) x",
     "SELECT customers.ssn FROM marts.by_country",
     "SELECT shop.customers.ssn FROM marts.by_country",
     "SELECT id FROM marts.by_country",
@@ -495,8 +507,6 @@ def test_no_hostile_statement_reveals_anything(lake: Lake) -> None:
     assert not found
 
 
-
-
 def test_rows_that_a_filter_hides_change_nothing_that_is_told(lake: Lake) -> None:
     for sql in dict.fromkeys(STATEMENTS):
         what, text = outcome(lake, sql)
@@ -522,7 +532,11 @@ def _fails_on_what_is_visible(lake: Lake, sql: str) -> bool:
 
 
 def test_a_hidden_table_or_column_is_told_as_one_that_does_not_exist(lake: Lake) -> None:
-    for hidden, absent in (("vault.hidden_tokens", "vault.hidden_nothing"), ("marts.hidden_salaries", "marts.hidden_nothings"), ("shop.rights", "shop.wrongs")):
+    for hidden, absent in (
+        ("vault.hidden_tokens", "vault.hidden_nothing"),
+        ("marts.hidden_salaries", "marts.hidden_nothings"),
+        ("shop.rights", "shop.wrongs"),
+    ):
         assert outcome(lake, f"FROM {hidden}")[1].replace(hidden, "X") == outcome(lake, f"FROM {absent}")[1].replace(absent, "X")
     for form in ("SELECT {} FROM shop.customers", "SELECT id FROM shop.customers ORDER BY {}", "SELECT c.{} FROM shop.customers c"):
         assert outcome(lake, form.format("ssn"))[1].replace("ssn", "X") == outcome(lake, form.format("xyz"))[1].replace("xyz", "X")

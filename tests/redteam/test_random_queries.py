@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a statement stands on one line
 """Random queries over masked and filtered tables, beside the same query over a plain table that holds just what the reader may see."""
 
 from __future__ import annotations
@@ -95,13 +96,94 @@ def expressions(draw: st.DrawFn, depth: int = 2) -> str:
         return draw(st.sampled_from([column, "1", "'a'", "2.5", "NULL"]))
     inner = draw(expressions(depth - 1))
     kind = TYPES[column]
-    numeric = [f"{column} + 1000", f"{column} * {column}", f"100 // {column}", f"sqrt({column}::DOUBLE)", f"{column}::INTEGER", f"{column}::UTINYINT", f"ln({column}::DOUBLE)", f"factorial({column}::INTEGER)", f"{column}::DECIMAL(6, 2)", f"chr({column}::INTEGER)", f"epoch_ms({column}::BIGINT)", f"make_timestamp_ns({column}::BIGINT)", f"make_timestamp({column}::BIGINT)", f"to_timestamp({column})", f"to_days({column}::INTEGER)", f"-{column}", f"abs({column})", f"bit_count({column}::BIGINT)", f"[1, 2, 3][{column}::BIGINT]", f"{column}::BIGINT << 2", f"gamma({column}::DOUBLE)", f"hex({column}::BIGINT)", f"sin({column}::DOUBLE)", f"to_months({column}::INTEGER)", f"make_date(2000 + ({column}::INTEGER), 1, 1)", f"pow({column}::DOUBLE, 3)::FLOAT", f"round({column}, 1)::SMALLINT", f"even({column}::DOUBLE)", f"lgamma({column}::DOUBLE)"]
-    textual = [f"{column}::INTEGER", f"length({column})", f"upper({column})", f"substr({column}, 1, 3)", f"{column} || 'x'", f"strptime({column}, '%d')", f"from_hex({column})", f"{column}::DATE", f"ascii({column})", f"split_part({column}, 'e', 2)", f"{column}::DOUBLE", f"regexp_extract({column}, '[0-9]+')::INTEGER", f"json({column})", f"{column}::BOOLEAN", f"error({column})", f"md5({column})", f"unhex({column})", f"from_base64({column})", f"to_base64(encode({column}))", f"{column}::UUID", f"{column}::INTERVAL"]
-    timely = [f"{column} + 1", f"year({column})", f"{column}::TIMESTAMP", f"date_trunc('month', {column})", f"date_part('epoch', {column})", f"strftime({column}, '%Y')", f"{column} - DATE '2000-01-01'", f"last_day({column})", f"dayname({column})", f"epoch_ns({column}::TIMESTAMP)", f"epoch_us({column}::TIMESTAMP)", f"{column}::TIMESTAMP_NS", f"{column}::TIMESTAMPTZ", f"date_diff('day', DATE '2000-01-01', {column})", f"{column} + INTERVAL 1 MONTH", f"time_bucket(INTERVAL 1 MONTH, {column})", f"julian({column})", f"yearweek({column})"]
+    numeric = [
+        f"{column} + 1000",
+        f"{column} * {column}",
+        f"100 // {column}",
+        f"sqrt({column}::DOUBLE)",
+        f"{column}::INTEGER",
+        f"{column}::UTINYINT",
+        f"ln({column}::DOUBLE)",
+        f"factorial({column}::INTEGER)",
+        f"{column}::DECIMAL(6, 2)",
+        f"chr({column}::INTEGER)",
+        f"epoch_ms({column}::BIGINT)",
+        f"make_timestamp_ns({column}::BIGINT)",
+        f"make_timestamp({column}::BIGINT)",
+        f"to_timestamp({column})",
+        f"to_days({column}::INTEGER)",
+        f"-{column}",
+        f"abs({column})",
+        f"bit_count({column}::BIGINT)",
+        f"[1, 2, 3][{column}::BIGINT]",
+        f"{column}::BIGINT << 2",
+        f"gamma({column}::DOUBLE)",
+        f"hex({column}::BIGINT)",
+        f"sin({column}::DOUBLE)",
+        f"to_months({column}::INTEGER)",
+        f"make_date(2000 + ({column}::INTEGER), 1, 1)",
+        f"pow({column}::DOUBLE, 3)::FLOAT",
+        f"round({column}, 1)::SMALLINT",
+        f"even({column}::DOUBLE)",
+        f"lgamma({column}::DOUBLE)",
+    ]
+    textual = [
+        f"{column}::INTEGER",
+        f"length({column})",
+        f"upper({column})",
+        f"substr({column}, 1, 3)",
+        f"{column} || 'x'",
+        f"strptime({column}, '%d')",
+        f"from_hex({column})",
+        f"{column}::DATE",
+        f"ascii({column})",
+        f"split_part({column}, 'e', 2)",
+        f"{column}::DOUBLE",
+        f"regexp_extract({column}, '[0-9]+')::INTEGER",
+        f"json({column})",
+        f"{column}::BOOLEAN",
+        f"error({column})",
+        f"md5({column})",
+        f"unhex({column})",
+        f"from_base64({column})",
+        f"to_base64(encode({column}))",
+        f"{column}::UUID",
+        f"{column}::INTERVAL",
+    ]
+    timely = [
+        f"{column} + 1",
+        f"year({column})",
+        f"{column}::TIMESTAMP",
+        f"date_trunc('month', {column})",
+        f"date_part('epoch', {column})",
+        f"strftime({column}, '%Y')",
+        f"{column} - DATE '2000-01-01'",
+        f"last_day({column})",
+        f"dayname({column})",
+        f"epoch_ns({column}::TIMESTAMP)",
+        f"epoch_us({column}::TIMESTAMP)",
+        f"{column}::TIMESTAMP_NS",
+        f"{column}::TIMESTAMPTZ",
+        f"date_diff('day', DATE '2000-01-01', {column})",
+        f"{column} + INTERVAL 1 MONTH",
+        f"time_bucket(INTERVAL 1 MONTH, {column})",
+        f"julian({column})",
+        f"yearweek({column})",
+    ]
     own = draw(st.sampled_from({"n": numeric, "t": textual, "d": timely}[kind]))
     return draw(
         st.sampled_from(
-            [own, own, own, f"coalesce({own}, {own})", f"CASE WHEN {inner} IS NULL THEN {column} ELSE {column} END", f"({inner}) IS NOT NULL", f"try({own})", f"[{own}]", f"{{'a': {own}}}.a"]
+            [
+                own,
+                own,
+                own,
+                f"coalesce({own}, {own})",
+                f"CASE WHEN {inner} IS NULL THEN {column} ELSE {column} END",
+                f"({inner}) IS NOT NULL",
+                f"try({own})",
+                f"[{own}]",
+                f"{{'a': {own}}}.a",
+            ]
         )
     )
 
@@ -147,7 +229,7 @@ def queries(draw: st.DrawFn) -> str:
                 f"WITH w AS (SELECT *, {one} AS v FROM {{t}}) SELECT count(v), count(*) FROM w",
                 f"SELECT (SELECT max({column}) FROM {{t}}) AS m, count(*) FROM {{t}} WHERE {condition}",
                 f"SELECT * FROM {{t}} WHERE {condition}",
-                f"SELECT COLUMNS('.*a.*') FROM {{t}}",
+                "SELECT COLUMNS('.*a.*') FROM {t}",
                 f"SELECT * EXCLUDE ({column}) FROM {{t}} WHERE {condition}",
                 f"SELECT id FROM {{t}} EXCEPT SELECT id FROM {{t}} WHERE {condition}",
                 f"SELECT sum(n), avg(x), list({column} ORDER BY id) FROM {{t}} WHERE {condition}",

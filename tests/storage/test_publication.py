@@ -10,7 +10,7 @@ from lakes import Place, T, change, definition, load, put, rows
 
 from headwater.errors import Fenced, SnapshotNotFound, StatementRefused, TableNotFound
 from headwater.spec.names import TableName
-from headwater.storage import Access, THIS_COMMIT, DeleteAll, Lake
+from headwater.storage import THIS_COMMIT, Access, DeleteAll, Lake
 
 U = TableName("shop", "customers")
 V = TableName("marts", "v")

@@ -176,7 +176,7 @@ def temporary_macro(sql: str) -> str:
     head = _HEAD.match(masked)
     if head is None:
         return sql
-    return f"CREATE OR REPLACE TEMP MACRO {sql[head.start(4):]}"
+    return f"CREATE OR REPLACE TEMP MACRO {sql[head.start(4) :]}"
 
 
 def _depth(masked: str, offset: int) -> int:

@@ -57,9 +57,9 @@ __all__ = [
     "TableChange",
     "TableDiff",
     "TableState",
+    "TableVersion",
     "VisibleColumn",
     "VisibleTable",
-    "TableVersion",
     "read_backup",
     "restore_lake",
 ]

@@ -151,7 +151,7 @@ def _size(value: Any) -> int:
 
 def whole_text(error: BaseException) -> str:
     """All that is known of an error, for the audit: its causes with it."""
-    texts = []
+    texts: list[str] = []
     current: BaseException | None = error
     while current is not None and len(texts) < 5:
         texts.append(str(current))

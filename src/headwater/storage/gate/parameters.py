@@ -126,4 +126,3 @@ def _has_parameter(node: Any) -> bool:
     if isinstance(node, list):
         return any(map(_has_parameter, node))
     return isinstance(node, dict) and (node.get("class") == "PARAMETER" or any(map(_has_parameter, node.values())))
-

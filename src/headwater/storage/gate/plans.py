@@ -79,7 +79,20 @@ class Plans:
         """All that decisions depend on but the time: who, why and under which policies. Labels, rows and columns are in the tables' states."""
         who = access.principal
         groups = tuple(sorted(who.groups))
-        return (sql, who.name, who.kind, who.roles, groups, who.is_admin, who.purpose, who.scope, access.policies.version, access.keys, access.database, macros)
+        return (
+            sql,
+            who.name,
+            who.kind,
+            who.roles,
+            groups,
+            who.is_admin,
+            who.purpose,
+            who.scope,
+            access.policies.version,
+            access.keys,
+            access.database,
+            macros,
+        )
 
     def _find(self, key: Hashable | None, access: Access, moment: Moment) -> Plan | None:
         if key is None:
@@ -176,7 +189,9 @@ def _macros_used(called: set[str], known: Mapping[str, str], tables: Tables, acc
         chosen.add(name)
         if name in functions.ALLOWED | functions.REFUSED:
             # it would stand in for the engine's own in masks and filters, too
-            raise StatementRefused(f"a query can't call {name} here", expected="a macro with a name of its own", found="a function of the engine, redefined")
+            raise StatementRefused(
+                f"a query can't call {name} here", expected="a macro with a name of its own", found="a function of the engine, redefined"
+            )
         for body in macro_queries(known[name]):
             tree = parse_tree(body)
             if tree is None or len(tree["statements"]) != 1:

@@ -194,7 +194,9 @@ class Tables:
     def _not_found(self, name: TableName, reader: TableName | None) -> TableNotFound:
         near = difflib.get_close_matches(str(name), [str(table) for table in self._moment.state.tables], n=1)
         by = f", which the view {reader} reads" if reader else ""
-        return TableNotFound(f"there is no table {name} in the lake{by}", hint=f"did you mean {near[0]}?" if near else "headwater ls shows all tables")
+        return TableNotFound(
+            f"there is no table {name} in the lake{by}", hint=f"did you mean {near[0]}?" if near else "headwater ls shows all tables"
+        )
 
     # -- the lake's own tables ---------------------------------------------------------------------------------------
 
@@ -292,5 +294,3 @@ def _is_of(tables: list[TableName]) -> str:
         return "false"
     listed = ", ".join(f"({quote_literal(table.key[0])}, {quote_literal(table.key[1])})" for table in tables)
     return f"(lower(schema_name), lower(table_name)) IN ({listed})"
-
-

@@ -112,6 +112,8 @@ def _is_bare_values(node: Node) -> bool:
         and not node["cte_map"]["map"]
         and len(stars) == 1
         and stars[0].get("class") == "STAR"
-        and not any(stars[0][key] for key in ("relation_name", "exclude_list", "replace_list", "columns", "expr", "qualified_exclude_list", "rename_list"))
+        and not any(
+            stars[0][key] for key in ("relation_name", "exclude_list", "replace_list", "columns", "expr", "qualified_exclude_list", "rename_list")
+        )
         and not any(node[key] for key in ("where_clause", "group_expressions", "group_sets", "having", "sample", "qualify"))
     )

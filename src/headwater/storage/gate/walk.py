@@ -165,6 +165,7 @@ _MODIFIERS: Final[Mapping[str, frozenset[str]]] = {
 }
 _COLLATION: Final = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)*")
 _WHO: Final = frozenset({"current_user", "session_user", "user", "current_role"})
+_ANSWERED: Final = _WHO | {"current_groups"}
 
 
 @dataclass(slots=True)
@@ -271,10 +272,8 @@ class Walk:
     def _columns(self, nodes: Sequence[Node], ctes: _Ctes, scope: _Scope) -> list[Node]:
         found = self._expressions(nodes, ctes, scope)
         for original, node in zip(nodes, found, strict=True):
-            if not original["alias"] and original["class"] not in ("COLUMN_REF", "STAR", "PARAMETER"):
-                kinds = _kinds_in(original)
-                if "SUBQUERY" in kinds or not kinds & {"STAR", "unnest"}:
-                    self._unnamed.append((node, original))
+            if not original["alias"] and _changes(original):
+                self._unnamed.append((node, original))
         return found
 
     def _cte_map(self, cte_map: Node, ctes: _Ctes, outer: _Scope | None) -> tuple[_Ctes, Node]:
@@ -443,7 +442,9 @@ class Walk:
                 entries.append({**entry, "star_expr": self._expression(entry["star_expr"], ctes, inner)})
             pivots.append({**pivot, "pivot_expressions": self._expressions(pivot["pivot_expressions"], ctes, inner), "entries": entries})
         self.has_star = True
-        aggregates = self._columns(node["aggregates"], ctes, inner) if len(node["aggregates"]) > 1 else self._expressions(node["aggregates"], ctes, inner)
+        aggregates = (
+            self._columns(node["aggregates"], ctes, inner) if len(node["aggregates"]) > 1 else self._expressions(node["aggregates"], ctes, inner)
+        )
         scope.items.append(_Item("", node["alias"], node["alias"]))
         return {**node, "source": source, "pivots": pivots, "aggregates": aggregates}
 
@@ -657,21 +658,23 @@ def _clashing_names(node: Any) -> frozenset[str]:
     return frozenset(name for name, schemas in found.items() if len(schemas) > 1)
 
 
-def _kinds_in(node: Any) -> set[str]:
-    """The classes of all expressions in it, and `unnest` where that is called."""
-    found: set[str] = set()
+def _changes(node: Any) -> bool:
+    """Whether an expression holds a query, or something that the gate puts in another form."""
     pending = [node]
     while pending:
         one = pending.pop()
         if isinstance(one, list):
             pending += one
         elif isinstance(one, dict):
-            if "class" in one:
-                found.add(str(one["class"]))
-            if str(one.get("function_name", "")).lower() == "unnest":
-                found.add("unnest")
+            is_answered = str(one.get("function_name", "")).lower() in _ANSWERED
+            if (
+                one.get("class") == "SUBQUERY"
+                or is_answered
+                or (one.get("class") == "CONSTANT" and one["value"].get("type", {}).get("id") == "DOUBLE")
+            ):
+                return True
             pending += one.values()
-    return found
+    return False
 
 
 def _check_fields(node: Node, allowed: frozenset[str] | set[str], kind: str) -> None:

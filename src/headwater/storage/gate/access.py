@@ -28,7 +28,7 @@ class Access:
     policies: Policies
     keys: MaskKeys
     at: datetime
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     audit: Callable[[Audited], None] | None = None
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     database: str | None = None

@@ -108,7 +108,7 @@ _REFUSED: Final[Mapping[str, str]] = {
     """,
 }
 #: Families of the engine's own, named by how they begin.
-REFUSED_PREFIXES: Final = ("__internal_", "icu_collate_")
+REFUSED_PREFIXES: Final = ("__internal_", "icu_collate_", "postgres_")
 
 ALLOWED: Final = frozenset(name for names in _ALLOWED.values() for name in names.lower().split())
 REFUSED: Final = frozenset(name for names in _REFUSED.values() for name in names.split())
@@ -139,6 +139,11 @@ TABLE_FUNCTIONS: Final = frozenset(
 OWNERS_TABLE_FUNCTIONS: Final = frozenset({"summary"})
 
 #: Types that a value may be cast to.
-TYPES: Final = frozenset(
-    ["bigint", "bignum", "bit", "bitstring", "blob", "bool", "boolean", "bpchar", "bytea", "char", "date", "datetime", "dec", "decimal", "double", "enum", "float", "float4", "float8", "geometry", "guid", "hugeint", "int", "int1", "int128", "int16", "int2", "int32", "int4", "int64", "int8", "integer", "integral", "interval", "json", "list", "logical", "long", "map", "nvarchar", "numeric", "oid", "real", "row", "short", "signed", "smallint", "string", "struct", "text", "time", "timestamp", "timestamp_ms", "timestamp_ns", "timestamp_s", "timestamp_us", "timestamptz", "timetz", "time_ns", "tinyint", "ubigint", "uhugeint", "uint128", "uint16", "uint32", "uint64", "uint8", "uinteger", "union", "usmallint", "utinyint", "uuid", "varbinary", "varchar", "varint", "variant", "binary", "array"]
-) | {"timestamp with time zone", "time with time zone", "null"}
+_TYPES: Final = """
+    bigint bignum bit bitstring blob bool boolean bpchar bytea char date datetime dec decimal double enum float float4 float8 geometry guid
+    hugeint int int1 int128 int16 int2 int32 int4 int64 int8 integer integral interval json list logical long map nvarchar numeric oid real
+    row short signed smallint string struct text time timestamp timestamp_ms timestamp_ns timestamp_s timestamp_us timestamptz timetz
+    time_ns tinyint ubigint uhugeint uint128 uint16 uint32 uint64 uint8 uinteger union usmallint utinyint uuid varbinary varchar varint
+    variant binary array
+"""
+TYPES: Final = frozenset(_TYPES.split()) | {"timestamp with time zone", "time with time zone", "null"}

@@ -239,19 +239,17 @@ class Walk:
             _refuse(f"a query of the kind {kind}")
         _check_fields(node, allowed | _QUERY_COMMON, kind)
         ctes, cte_map = self._cte_map(node["cte_map"], ctes, outer)
-        match kind:
-            case "SELECT_NODE":
-                return self._select({**node, "cte_map": cte_map}, ctes, outer)
-            case "SET_OPERATION_NODE":
-                found = {**node, "cte_map": cte_map, "modifiers": self._modifiers(node["modifiers"], ctes, _Scope([], outer))}
-                for side in ("left", "right"):
-                    if node.get(side) is not None:
-                        found[side] = self._query(node[side], ctes, outer)
-                if "children" in node:
-                    found["children"] = [self._query(child, ctes, outer) for child in node["children"]]
-                return found
-            case _:
-                _refuse("a recursive query outside a WITH")
+        if kind == "SELECT_NODE":
+            return self._select({**node, "cte_map": cte_map}, ctes, outer)
+        if kind != "SET_OPERATION_NODE":
+            _refuse("a recursive query outside a WITH")
+        found = {**node, "cte_map": cte_map, "modifiers": self._modifiers(node["modifiers"], ctes, _Scope([], outer))}
+        for side in ("left", "right"):
+            if node.get(side) is not None:
+                found[side] = self._query(node[side], ctes, outer)
+        if "children" in node:
+            found["children"] = [self._query(child, ctes, outer) for child in node["children"]]
+        return found
 
     def _select(self, node: Node, ctes: _Ctes, outer: _Scope | None) -> Node:
         scope = _Scope([], outer)
@@ -605,9 +603,9 @@ class Walk:
             if str(value["id"]).lower().replace('"', "") not in _PLAIN_TYPES:
                 _refuse(f"the type {value['id']}")
             return
-        if str(value["id"]) == "UNBOUND":
-            if info.get("catalog") or info.get("schema") or str(info.get("name", "")).lower() not in functions.TYPES:
-                _refuse(f"the type {info.get('name')}")
+        is_elsewhere = info.get("catalog") or info.get("schema")
+        if str(value["id"]) == "UNBOUND" and (is_elsewhere or str(info.get("name", "")).lower() not in functions.TYPES):
+            _refuse(f"the type {info.get('name')}")
         self._type_info(info)
 
     def _type_info(self, info: Any) -> None:

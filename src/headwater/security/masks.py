@@ -65,7 +65,7 @@ def _generalised(argument: object, column: str, type_name: str, *, is_text: bool
     if isinstance(argument, str) and argument.startswith("prefix:"):
         length = int(argument.removeprefix("prefix:"))
         if is_text:
-            return f"rpad(left({column}, {length}), length({column}), '*')"
+            return f"rpad(left({column}, {length}), CAST(length({column}) AS INTEGER), '*')"
     elif isinstance(argument, str) and is_time:
         if argument != "hour" or type_name.upper() != "DATE":
             return f"CAST(date_trunc({quote_literal(argument)}, {column}) AS {type_name})"

@@ -237,16 +237,36 @@ class Lake:
         """The commits that changed the table, newest first, with the snapshot at which each can still be read. Raises TableNotFound."""
         return list_versions(self._core, self.table_state(table))
 
-    def diff(self, table: TableName, first: int, second: int, *, key: Sequence[str] | None = None, limit: int = 20) -> TableDiff:
+    def diff(
+        self, table: TableName, first: int, second: int, *, key: Sequence[str] | None = None, limit: int = 20, access: Access | None = None
+    ) -> TableDiff:
         """What changed in a table from snapshot `first` to `second`, with up to `limit` rows.
 
-        Rows are matched by `key`, else by the key of the table's definition, else as whole rows. Raises TableNotFound, SnapshotNotFound, UsageError.
+        Rows are matched by `key`, else by the key of the table's definition, else as whole rows. `access` is who asks (None: Headwater itself): they
+        must see the whole table. Raises TableNotFound, SnapshotNotFound, UsageError.
         """
+        if access is not None:
+            self._door.vouch(access, table, "select", f"diff {table} {first} {second}")
         return diff_table(self._core, self.table_state(table), first, second, None if key is None else tuple(key), limit)
 
-    def quarantine(self, table: TableName | None = None, *, state: str | None = "waiting", ids: Sequence[str] | None = None) -> list[QuarantinedRow]:
-        """Rows that broke their contract, oldest first; `state` None gives those done with too."""
-        return read_quarantine(self._core, table, state, ids)
+    def quarantine(
+        self, table: TableName | None = None, *, state: str | None = "waiting", ids: Sequence[str] | None = None, access: Access | None = None
+    ) -> list[QuarantinedRow]:
+        """Rows that broke their contract, oldest first; `state` None gives those done with too.
+
+        `access` is who asks (None: Headwater itself): what they may not see whole, by the right `quarantine`, is left out.
+        """
+        found = read_quarantine(self._core, table, state, ids)
+        if access is None:
+            return found
+        shown = set()
+        for name in sorted({row.table for row in found}):
+            try:
+                self._door.vouch(access, name, "quarantine", f"quarantine {name}")
+                shown.add(name)
+            except TableNotFound:
+                continue
+        return [row for row in found if row.table in shown]
 
     def quarantine_counts(self) -> dict[TableName, int]:
         """How many rows of each table wait."""

@@ -27,12 +27,15 @@ from headwater.errors import (
     TableNotFound,
     UsageError,
 )
+from headwater.security import Resource, decide
 from headwater.security.audited import Audited
+from headwater.spec.names import TableName
+from headwater.spec.policies import Action
 from headwater.storage.core import Core, rollback
 from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
 from headwater.storage.gate.parameters import infer_types, with_nulls
 from headwater.storage.gate.plans import Plan, Plans
-from headwater.storage.gate.tables import Moment
+from headwater.storage.gate.tables import Moment, resource_of, unknown
 from headwater.storage.gate.tree import to_sql
 from headwater.storage.history import default_key
 from headwater.storage.reading import Guard, Reading, read_in_workspace, state_as_of
@@ -56,7 +59,14 @@ class _Query:
     plan: Plan | None = None
     was_audited: bool = False
 
-    def record(self, decision: Literal["allowed", "refused", "failed"], error: HeadwaterError | None = None) -> None:
+    def record(
+        self,
+        decision: Literal["allowed", "refused", "failed"],
+        error: HeadwaterError | None = None,
+        *,
+        tables: tuple[str, ...] = (),
+        action: Action = "select",
+    ) -> None:
         """Raises what the audit raises: then nothing leaves."""
         if self.access.audit is None:
             return
@@ -69,9 +79,9 @@ class _Query:
                 door=principal.door,
                 address=principal.address,
                 purpose=principal.purpose,
-                action="select",
+                action=action,
                 sql=self.sql,
-                tables=self.plan.tables if self.plan else (),
+                tables=self.plan.tables if self.plan else tables,
                 columns=self.plan.columns if self.plan else (),
                 rows=None,
                 decision=decision,
@@ -248,6 +258,19 @@ class Door:
         if not given:
             return connection.execute(sql)
         return connection.execute_bound(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
+
+    def vouch(self, access: Access, table: TableName, action: Action, what: str) -> None:
+        """Audited; raises TableNotFound unless the reader may do `action` with the table and sees all of it.
+
+        For what shows rows as they are stored: other versions of a table, rows in quarantine.
+        """
+        query = _Query(access, what, time.monotonic())
+        state = self._core.state().find(table)
+        resource = Resource(table) if state is None else resource_of(state)
+        decision = decide(access.policies, access.principal, action, resource, at=access.at)
+        if not access.is_owner and (state is None or not decision.is_unrestricted):
+            raise query.told(unknown(table))
+        query.record("allowed", tables=(str(table),), action=action)
 
     def describe(self, access: Access, sql: str, parameter_types: Sequence[str | None], macros: Iterable[str]) -> Described:
         """See `Lake.describe_as`."""

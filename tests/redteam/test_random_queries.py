@@ -248,7 +248,7 @@ def test_a_random_query_tells_what_its_reader_may_see_or_is_refused(both: tuple[
     lake, model = both
     access = Access(Principal("ada", roles=frozenset({role})), POLICIES, KEYS, NOW)
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(queries())
     def check(sql: str) -> None:
         try:

@@ -119,7 +119,7 @@ CALL_BY_NAME: Final = frozenset({"aggregate", "list_aggr", "list_aggregate", "ar
 
 #: Refused where a row filter applies: the engine takes them to be safe and computes them for rows that the filter has already left out, so that
 #: their error (or `error`'s own) tells of a hidden row.
-UNSAFE_ON_FILTERED: Final = frozenset({"chr", "epoch_ms", "make_timestamp_ms", "make_timestamp_ns", "error"})
+UNSAFE_ON_FILTERED: Final = frozenset({"chr", "epoch_ms", "make_timestamp_ms", "make_timestamp_ns", "to_base", "error"})
 
 #: Table functions that read nothing but their arguments.
 TABLE_FUNCTIONS: Final = frozenset(

@@ -119,7 +119,21 @@ CALL_BY_NAME: Final = frozenset({"aggregate", "list_aggr", "list_aggregate", "ar
 
 #: Refused where a row filter applies: the engine takes them to be safe and computes them for rows that the filter has already left out, so that
 #: their error (or `error`'s own) tells of a hidden row.
-UNSAFE_ON_FILTERED: Final = frozenset({"chr", "epoch_ms", "make_timestamp_ms", "make_timestamp_ns", "to_base", "error"})
+UNSAFE_ON_FILTERED: Final = frozenset(
+    {
+        "chr",
+        "epoch_ms",
+        "epoch_ns",
+        "epoch_us",
+        "error",
+        "json_group_object",
+        "json_object",
+        "make_timestamp_ms",
+        "make_timestamp_ns",
+        "to_base",
+        "to_timestamp",
+    }
+)
 
 #: Table functions that read nothing but their arguments.
 TABLE_FUNCTIONS: Final = frozenset(

@@ -132,7 +132,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Conne
     with make_place(tmp_path_factory.mktemp("gate"), "sqlite") as place, Engine(threads=2) as engine, engine.connection() as bare:
         lake = place.open()
         changes = [change(lake, sql, TableName(schema, name)) for schema, tables in (("shop", SHOP), ("old", OLD)) for name, sql in tables.items()]
-        view = definition("view", sql="SELECT id, amount * 2 AS twice FROM shop.orders o WHERE amount > 5", inputs=(TableName("shop", "orders"),))
+        view = definition("view", sql="SELECT id, twice(amount) AS twice FROM shop.orders o WHERE amount > 5", inputs=(TableName("shop", "orders"),))
         columns = (Column("id", "BIGINT"), Column("twice", "BIGINT"))
         lake.commit([*changes, change(lake, None, TableName("shop", "big"), definition=view, load=load("view"), columns=columns)])
         _fill_bare(bare)

@@ -61,8 +61,9 @@ class Plans:
         known = self._find(key, access, moment)
         if known is not None:
             return known
-        tables = Tables(self._core, access, moment, connection, self._seen)
-        plan = with_room(lambda: make_plan(access, sql, tables, statements))
+        named = {name: statement for statement in statements if (name := macro_name(statement)) is not None}
+        tables = Tables(self._core, access, moment, connection, self._seen, named)
+        plan = with_room(lambda: make_plan(access, sql, tables, named))
         if key is not None and tables.is_cacheable and plan.sql is not None:
             with self._lock:
                 self._kept[key] = (access, plan)
@@ -73,7 +74,7 @@ class Plans:
         return plan
 
     def tables(self, access: Access, moment: Moment, connection: Connection) -> Tables:
-        return Tables(self._core, access, moment, connection, self._seen)
+        return Tables(self._core, access, moment, connection, self._seen, {})
 
     def _key(self, access: Access, sql: str, macros: tuple[str, ...]) -> Hashable:
         """All that decisions depend on but the time: who, why and under which policies. Labels, rows and columns are in the tables' states."""
@@ -112,13 +113,12 @@ class Plans:
         return None
 
 
-def make_plan(access: Access, sql: str, tables: Tables, macros: Sequence[str]) -> Plan:
+def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
     """Has no effects of its own but on `tables`."""
     node, parameters = _one_query(sql, access)
     if node is None:
         return Plan(None, None, (), False, (), (), (), None)
     principal = access.principal
-    known = {name: statement for statement in macros if (name := macro_name(statement)) is not None}
     walk = Walk(
         "owner" if access.is_owner else "reader",
         tables.for_reader,
@@ -128,7 +128,7 @@ def make_plan(access: Access, sql: str, tables: Tables, macros: Sequence[str]) -
         access.database,
     )
     rewritten = walk.query(node)
-    used = _macros_used(walk.called, known, tables, access)
+    used = _macros_used(walk.called, known, access)
     if not access.is_owner:
         _refuse_what_leaks(walk.called | used.called, tables.found)
     text = to_sql(rewritten, parameters)
@@ -173,7 +173,7 @@ class _Used:
     called: frozenset[str]
 
 
-def _macros_used(called: set[str], known: Mapping[str, str], tables: Tables, access: Access) -> _Used:
+def _macros_used(called: set[str], known: Mapping[str, str], access: Access) -> _Used:
     """The project's macros that a query calls, those that they call among them; their bodies are walked as the query itself is."""
     if not called & known.keys():
         return _Used((), frozenset())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import HeadwaterError, LakeError, StatementRefused, TableNotFound
+from headwater.project.macros import temporary_macro
+from headwater.project.sqltext import functions_named
 from headwater.security import ColumnLabels, Decision, Resource, Sight, decide, mask_sql
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
 from headwater.spec.policies import Action
 from headwater.spec.tables import Column
 from headwater.storage.changes import NEVER_PUBLISHED, TableState
 from headwater.storage.core import Core
+from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access
 from headwater.storage.gate.tree import Node, query_of, to_sql
 from headwater.storage.gate.walk import Walk
@@ -59,8 +62,11 @@ class Moment:
 class Tables:
     """The tables of one query by one principal, on a connection whose transaction stands at the moment's snapshot."""
 
-    def __init__(self, core: Core, access: Access, moment: Moment, connection: Connection, seen: dict[object, Seen]) -> None:
-        """`seen` are tables already worked out, by all that they depend on; new ones are put there."""
+    def __init__(
+        self, core: Core, access: Access, moment: Moment, connection: Connection, seen: dict[object, Seen], macros: Mapping[str, str]
+    ) -> None:
+        """`seen` are tables already worked out, by all that they depend on; new ones are put there. `macros` are statements by name."""
+        self._known_macros = macros
         self._core = core
         self._access = access
         self._moment = moment
@@ -92,9 +98,9 @@ class Tables:
         decision = self.decide(state)
         if not decision.is_allowed or not decision.columns:
             raise unknown(name)
-        key = (name.key, decision.key, self._who(decision), _version(state), self._moment.limit, self._access.keys)
+        key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys)
         # what a view or a filter reads besides must be as it was, too: both are worked out anew with the lake
-        is_alone = published_definition(state).kind != "view" and not _has_subquery(decision)
+        is_alone = published_definition(state).kind != "view" and not _has_subquery(decision) and self._moment.limit is None
         known = self._seen.get(key) if is_alone else None
         if known is None:
             known = self._seen[key] = self._shown(state, decision)
@@ -127,6 +133,7 @@ class Tables:
         walk = Walk("system", lambda table: self.for_system(table, name), principal.name, sorted(principal.groups))
         try:
             node = walk.query(query_of(sql))
+            self._use_macros(walk.called)
             text = to_sql(node)
             if text is None:
                 raise StatementRefused("the rules of a table can't be put into a query", found=str(name), hint="headwater lint says which")
@@ -173,8 +180,33 @@ class Tables:
         definition = state.definition if self._moment.head else published_definition(state)
         if definition.kind != "view":
             return query_of(self._physical_sql(state))
-        self.macros += definition.body.get("macros", ())
-        return Walk("system", lambda table: self.for_system(table, name)).query(query_of(definition.sql))
+        for statement in definition.body.get("macros", ()):
+            self._create(statement)
+        walk = Walk("system", lambda table: self.for_system(table, name))
+        node = walk.query(query_of(definition.sql))
+        self._use_macros(walk.called)
+        return node
+
+    def _use_macros(self, called: Iterable[str]) -> None:
+        """Creates the project's macros that a view model or a rule calls, and those that they call, each after these."""
+        pending = [name for name in called if name in self._known_macros]
+        chosen: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name in chosen:
+                continue
+            chosen.add(name)
+            if not self._access.is_owner and name in functions.ALLOWED | functions.REFUSED:
+                raise StatementRefused(f"the project redefines the engine's function {name}", expected="a macro with a name of its own")
+            pending += [one for one in functions_named(self._known_macros[name]) if one in self._known_macros]
+        for name, statement in self._known_macros.items():
+            if name in chosen:
+                self._create(statement)
+
+    def _create(self, statement: str) -> None:
+        if statement not in self.macros:
+            self._connection.execute(temporary_macro(statement))
+            self.macros.append(statement)
 
     def _physical_sql(self, state: TableState) -> str:
         moment = self._moment

@@ -38,6 +38,8 @@
     |   +-- SqlDataError            HW-Q003   a value can't be converted, a division, an overflow
     |   +-- StatementRefused        HW-Q004   this door doesn't run that kind of statement
     |   +-- MemoryExceeded          HW-Q005
+    |   +-- LimitExceeded           HW-Q006   more rows, bytes or seconds than the reader's role allows
+    |   +-- QueryFailed             HW-Q007   what went wrong is told to the audit alone
     +-- ModelError                  HW-M000
     |   +-- UserCodeError           HW-M001   a Python model or source raised; carries the user's traceback
     |   +-- ModelOutputInvalid      HW-M002   a model's result can't be stored
@@ -316,6 +318,14 @@ class StatementRefused(QueryError):
 
 class MemoryExceeded(QueryError):
     code = "HW-Q005"
+
+
+class LimitExceeded(QueryError):
+    code = "HW-Q006"
+
+
+class QueryFailed(QueryError):
+    code = "HW-Q007"
 
 
 class ModelError(HeadwaterError):

@@ -282,9 +282,11 @@ class Project:
         `at` (a snapshot's number, or a time) gives what was published then. `head` reads newest rows, published or not; with `at` the raw
         lake of then. The project's macros can be used. Raises StatementRefused, TableNotFound, SnapshotNotFound and QueryError kinds.
         """
+        from headwater.storage import Access  # the lake with it
+
         lake = self._session.lake
         try:
-            return Result(lake.read_as("owner", sql, at=self._moment(at), head=head, macros=self._loaded.macros))
+            return Result(lake.read_as(Access.owner(), sql, at=self._moment(at), head=head, macros=self._loaded.macros))
         except TableNotFound as error:
             if not lake.state().tables:
                 error.hint = "nothing has been built yet: headwater run"

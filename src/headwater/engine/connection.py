@@ -77,6 +77,12 @@ class Connection:
             self._raw.execute(sql, parameters) if parameters is not None else self._raw.execute(sql)
         return Result(self._raw)
 
+    def execute_bound(self, sql: str, parameters: Sequence[Any] | dict[str, Any]) -> Result:
+        """Runs one statement whose parameters (`$1`, `$name`) are bound by the engine; it infers their types. Raises as `execute`."""
+        with translated():
+            self._raw.execute(sql, parameters)
+        return Result(self._raw)
+
     def load(self, extension: str) -> None:
         load_extension(self._raw, extension)
 

@@ -1,4 +1,12 @@
--- Functions of pg_catalog that clients call, over the tables of hw_pg. Each stands in for the one of the same name behind `hw_`.
+-- Functions of pg_catalog that clients call, over the tables of hw_pg: each stands behind `hw_`.
+CREATE TABLE hw_pg.hw_relations AS
+SELECT c.oid, c.relname, n.nspname AS schema_name, count(*) OVER (PARTITION BY c.relname) = 1 AS is_alone,
+  CASE WHEN regexp_full_match(n.nspname, '[a-z_][a-z0-9_$]*') THEN n.nspname ELSE '"' || replace(n.nspname, '"', '""') || '"' END
+  || '.' ||
+  CASE WHEN regexp_full_match(c.relname, '[a-z_][a-z0-9_$]*') THEN c.relname ELSE '"' || replace(c.relname, '"', '""') || '"' END AS written
+FROM hw_pg.pg_class c JOIN hw_pg.pg_namespace n ON n.oid = c.relnamespace
+UNION ALL SELECT oid, relname, 'pg_catalog', true, relname FROM hw_pg.hw_system;
+
 CREATE MACRO hw_format_type(o, m) AS (
   SELECT CASE
     WHEN o IS NULL THEN NULL

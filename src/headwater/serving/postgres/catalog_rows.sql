@@ -1,12 +1,4 @@
 -- What follows from the rows of pg_class, pg_attribute and pg_constraint.
-CREATE TABLE hw_pg.hw_relations AS
-SELECT c.oid, c.relname, n.nspname AS schema_name, count(*) OVER (PARTITION BY c.relname) = 1 AS is_alone,
-  CASE WHEN regexp_full_match(n.nspname, '[a-z_][a-z0-9_$]*') THEN n.nspname ELSE '"' || replace(n.nspname, '"', '""') || '"' END
-  || '.' ||
-  CASE WHEN regexp_full_match(c.relname, '[a-z_][a-z0-9_$]*') THEN c.relname ELSE '"' || replace(c.relname, '"', '""') || '"' END AS written
-FROM hw_pg.pg_class c JOIN hw_pg.pg_namespace n ON n.oid = c.relnamespace
-UNION ALL SELECT oid, relname, 'pg_catalog', true, relname FROM hw_pg.hw_system;
-
 INSERT INTO hw_pg.pg_tables BY NAME
 SELECT n.nspname AS schemaname, c.relname AS tablename, hw_role_name(c.relowner) AS tableowner, c.relhasindex AS hasindexes,
   false AS hasrules, false AS hastriggers, false AS rowsecurity

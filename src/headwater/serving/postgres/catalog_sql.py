@@ -62,7 +62,10 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
     if not isinstance(tree, exp.Query):
         raise WireError("0A000", "only queries can be asked of the catalog")
     _name_outputs(tree)
-    tree = tree.transform(lambda node: _translated(node, context, values))
+    for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
+        made = _translated(node, context, values)
+        if made is not node:
+            node.replace(made)
     try:
         return tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except sqlglot.errors.SqlglotError as error:
@@ -97,7 +100,7 @@ def _without_qualifiers(sql: str) -> str:
             parts.append("".join(found[place][1] for place in range(at + 2, close) if text(place) not in ("pg_catalog", ".")))
             at = close + 1
             continue
-        if low == "collate":
+        if low == "collate" and kind == "word" and text(at - 1) not in (".", "as"):
             at += 4 if text(at + 2) == "." else 2
             continue
         is_type = (at >= 2 and text(at - 1) == ":" and text(at - 2) == ":") or text(at - 1) == "as" or (text(at - 1) == "." and text(at - 3) == ":")
@@ -252,27 +255,30 @@ def _translated(node: exp.Expression, context: Context, values: Sequence[Any] | 
         return literal
     if isinstance(node, exp.Anonymous):
         return _function(node, context)
-    if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Subquery):
-        return node
     return node
 
 
 def _table(node: exp.Table) -> exp.Expression:
     if not isinstance(node.this, exp.Identifier):
+        alias = node.args.get("alias")
+        if alias is not None and not alias.columns and alias.name:
+            alias.set("columns", [exp.to_identifier(alias.name)])  # a function's one column is called as its table is
         return node
     name = node.name.lower()
     if node.db == "hw_is" or (node.db == "" and name.startswith("pg_")):
         schema = "hw_is" if node.db == "hw_is" else "hw_pg"
-        renamed = exp.table_(name, db=schema, alias=node.args.get("alias") or name)
-        for key in ("joins", "laterals"):
-            renamed.set(key, node.args.get(key))
-        return renamed
+        node.set("this", exp.to_identifier(name))
+        node.set("db", exp.to_identifier(schema))
+        if not node.args.get("alias"):
+            node.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
     return node
 
 
 def _column(node: exp.Column, context: Context) -> exp.Expression:
     if node.args.get("db"):
         return exp.column(node.this, table=node.args["table"])
+    if node.name.lower() == "tableoid":
+        return exp.Literal.number(0)
     if not node.table and not node.this.args.get("quoted") and node.name.lower() in ("user", "current_role"):
         return exp.Literal.string(context.user)
     return node
@@ -459,6 +465,11 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_get_ruledef": _nothing,
     "pg_get_triggerdef": _nothing,
     "pg_get_serial_sequence": _nothing,
+    "pg_get_function_result": _nothing,
+    "pg_get_function_arguments": _nothing,
+    "pg_get_function_identity_arguments": _nothing,
+    "pg_get_functiondef": _nothing,
+    "pg_get_function_sqlbody": _nothing,
     "pg_get_statisticsobjdef_columns": _nothing,
     "pg_get_constraintdef": _renamed("hw_constraintdef", 1),
     "pg_get_indexdef": _index_definition,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from headwater.serving.postgres.server import Server
 
 _Result = TypeVar("_Result")
+
+_log = logging.getLogger("headwater.serving")
 
 _LOGIN_SECONDS: Final = 60.0
 #: Bytes that wait to be sent before we do.
@@ -311,7 +314,9 @@ class Connection:
             elif kind in handlers:
                 try:
                     await handlers[kind](session, payload)
-                except (WireError, HeadwaterError, ValueError, RecursionError) as error:
+                except (Malformed, OSError, EOFError):
+                    raise
+                except Exception as error:  # a statement's failure is the client's to know, and no end of the connection
                     self._failed(session, error)
                     self._skips = True
             else:
@@ -320,6 +325,8 @@ class Connection:
                 await self._flush()
 
     def _failed(self, session: Session, error: Exception) -> None:
+        if not isinstance(error, (WireError, HeadwaterError)):
+            _log.error("a statement failed with %s", type(error).__name__, exc_info=error)
         self._send(failures.error_response(error))
         if session.status == b"T":
             session.status = b"E"
@@ -364,7 +371,9 @@ class Connection:
                     await self._send_rows(session, portal, 0, deadline)
                 finally:
                     portal.close()
-        except (WireError, HeadwaterError, ValueError, RecursionError) as error:
+        except (OSError, EOFError):
+            raise
+        except Exception as error:  # a statement's failure is the client's to know, and no end of the connection
             self._failed(session, error)
         await self._sync(session)
 

@@ -114,7 +114,7 @@ class PlainService:
         try:
             if started is not None:
                 started(connection.interrupt)
-            return Answer(connection.execute(sql, list(parameters) or None), connection)
+            return Answer(connection.execute(sql, {str(place): value for place, value in enumerate(parameters, 1)} or None), connection)
         except BaseException:
             connection.close()
             raise

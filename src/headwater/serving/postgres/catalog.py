@@ -193,11 +193,18 @@ _DATABASE: Final = {
 _ROLE: Final = {"rolinherit": True, "rolsuper": False, "rolcreaterole": False, "rolcreatedb": False, "rolreplication": False, "rolconnlimit": -1}
 
 
+#: Types whose functions are called `date_in`, not `datein`.
+_UNDERSCORED: Final = frozenset(
+    {pg.DATE, pg.TIME, pg.TIMESTAMP, pg.TIMESTAMPTZ, pg.INTERVAL, pg.TIMETZ, pg.VARBIT, pg.NUMERIC, pg.UUID, pg.JSON, pg.JSONB}
+)
+
+
 def _types() -> list[_Row]:
     common = {"typnamespace": PG_CATALOG, "typowner": OWNER_OID, "typisdefined": True, "typtypmod": -1, "typdelim": ",", "typalign": "i"}
     rows = []
     for one in pg.TYPES.values():
-        functions = {f"typ{what}": f"{one.name}{end}" for what, end in (("input", "in"), ("output", "out"), ("receive", "recv"), ("send", "send"))}
+        mark = "_" if one.oid in _UNDERSCORED else ""
+        functions = {f"typ{what}": f"{one.name}{mark}{end}" for what, end in (("input", "in"), ("output", "out"), ("receive", "recv"), ("send", "send"))}
         own = {"oid": one.oid, "typname": one.name, "typlen": one.size, "typbyval": 0 < one.size <= 8, "typcategory": one.category}
         rows.append(common | functions | own | {"typtype": "b", "typarray": one.array, "typstorage": "p" if one.size > 0 else "x"})
         if one.array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import sqlglot
 from sqlglot import exp
 
+from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
@@ -44,6 +46,21 @@ def is_catalog_query(sql: str) -> bool:
     if words & {"pg_catalog", "information_schema"} or any(word.startswith("pg_") for word in words):
         return True
     return "from" not in words and bool(words & _SESSION_WORDS)
+
+
+_TYPED_PARAMETER: Final = re.compile(r'\$(\d+)\s*::\s*(?:pg_catalog\.)?"?(\w+)"?\s*(\[\s*\])?', re.IGNORECASE)
+
+
+def parameter_oids(sql: str) -> dict[int, int]:
+    """The types that a question to the catalog names for its parameters (`$1::oid[]`)."""
+    by_name = {word: one for one in pg.TYPES.values() for word in (one.name, one.sql_name)}
+    by_name |= {"int": pg.TYPES[pg.INT4]}
+    found = {}
+    for number, name, is_array in _TYPED_PARAMETER.findall(sql):
+        one = by_name.get(name.lower())
+        if one is not None:
+            found[int(number)] = one.array if is_array else one.oid
+    return found
 
 
 _SESSION_WORDS: Final = frozenset(
@@ -367,9 +384,17 @@ def _array_literal(inner: exp.Literal) -> exp.Expression:
     return exp.Array(expressions=[exp.null() if part is None else exp.Literal.string(part) for part in parts])
 
 
+#: Columns of type regproc that clients compare with 0; they are texts here.
+_REGPROCS: Final = frozenset(f"typ{what}" for what in ("input", "output", "receive", "send", "modin", "modout", "analyze", "subscript"))
+
+
 def _quantified(node: exp.Expression) -> exp.Expression:
     """`x = ANY (array)` and `x <> ALL (array)`, with the array as a literal, a column or a query."""
     quantifier = node.args.get("expression")
+    is_zero = isinstance(quantifier, exp.Literal) and str(quantifier.this) == "0"
+    if is_zero and isinstance(node.this, exp.Column) and node.this.name.lower() in _REGPROCS:
+        node.set("expression", exp.Literal.string("-"))
+        return node
     if not isinstance(quantifier, (exp.Any, exp.All)):
         return node
     inner = quantifier.this
@@ -404,6 +429,8 @@ _Maker = Callable[[list[exp.Expression], Context], exp.Expression]
 
 
 def _setting(arguments: list[exp.Expression], context: Context) -> exp.Expression:
+    if isinstance(arguments[0] if arguments else None, exp.Null) or (arguments and arguments[0].find(exp.Null)):
+        return exp.null()  # a query that is only described, with its parameters open
     name = _text(arguments, 0)
     value = context.setting(name)
     if value is None and not (len(arguments) > 1 and isinstance(arguments[1], exp.Boolean) and arguments[1].this):
@@ -418,9 +445,12 @@ def _configured(arguments: list[exp.Expression], context: Context) -> exp.Expres
 
 
 def _text(arguments: list[exp.Expression], place: int) -> str:
-    if place >= len(arguments) or not isinstance(arguments[place], exp.Literal):
+    argument = arguments[place] if place < len(arguments) else None
+    while isinstance(argument, (exp.Cast, exp.Paren)):
+        argument = argument.this
+    if not isinstance(argument, exp.Literal):
         raise WireError("0A000", "settings are named by plain texts here")
-    return str(arguments[place].this)
+    return str(argument.this)
 
 
 def _path(context: Context, with_system: bool) -> exp.Expression:
@@ -522,6 +552,8 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "inet_client_addr": _nothing,
     "txid_current": _constant(0),
     "row_to_json": _renamed("to_json"),
+    "json_build_object": _renamed("json_object"),
+    "jsonb_build_object": _renamed("json_object"),
     "string_to_array": _renamed("string_split"),
     "btrim": _renamed("trim"),
     "array_remove": lambda arguments, context: exp.func("list_filter", *arguments),

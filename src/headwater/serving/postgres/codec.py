@@ -143,6 +143,12 @@ NO_DATA = message(b"n")
 EMPTY_QUERY = message(b"I")
 PORTAL_SUSPENDED = message(b"s")
 COPY_DONE = message(b"c")
-#: COPY's binary header (signature, flags, no extension) and trailer.
-COPY_BINARY_HEADER = message(b"d", b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0))
+#: COPY's binary header: signature, flags, no extension. It stands in one message with the first row (or the trailer), as Postgres has it.
+COPY_BINARY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
 COPY_BINARY_TRAILER = message(b"d", struct.pack("!h", -1))
+
+
+def with_copy_header(messages: bytes | memoryview) -> bytes:
+    """The header put into the first of some CopyData messages."""
+    size = int.from_bytes(messages[1:5], "big") + len(COPY_BINARY_HEADER)
+    return b"d" + size.to_bytes(4, "big") + COPY_BINARY_HEADER + bytes(messages[5:])

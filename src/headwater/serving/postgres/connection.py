@@ -432,6 +432,10 @@ class Connection:
             prepared, formats = self._statement(name), []
             self._send(codec.parameter_description(prepared.oids))
         elif kind == b"P":
+            declared = session.cursor_columns(name) if name not in self._portals else None
+            if declared is not None:
+                self._send(codec.row_description(_fields([one for one, _ in declared], [type for _, type in declared], [])))
+                return
             portal = self._portal(name)
             prepared, formats = portal.prepared, portal.formats
         else:
@@ -480,9 +484,7 @@ class Connection:
         copy = outcome.copy
         if copy is not None:
             self._send(codec.copy_out_response(len(portal.columns), copy.format == "binary"))
-            if copy.format == "binary":
-                self._send(codec.COPY_BINARY_HEADER)
-            elif copy.has_header:
+            if copy.has_header:
                 self._send(codec.message(b"d", copy.header([column.name for column in portal.columns])))
             most = 0
         sent = 0
@@ -494,8 +496,9 @@ class Connection:
                 break
             count, parts = taken
             sent += count
-            for part in parts:
-                self._send(part)
+            for place, part in enumerate(parts):
+                is_first = copy is not None and copy.format == "binary" and sent == count and place == 0
+                self._send(codec.with_copy_header(part) if is_first else part)
                 if len(self._out) > _FLUSH_BYTES:
                     await self._flush()
         portal.sent += sent
@@ -503,7 +506,9 @@ class Connection:
             self._send(codec.PORTAL_SUSPENDED)
             return
         if copy is not None:
-            self._send((codec.COPY_BINARY_TRAILER if copy.format == "binary" else b"") + codec.COPY_DONE)
+            if copy.format == "binary":
+                self._send(codec.COPY_BINARY_TRAILER if sent else codec.with_copy_header(codec.COPY_BINARY_TRAILER))
+            self._send(codec.COPY_DONE)
         portal.close()
         self._send(codec.complete("EXPLAIN" if outcome.tag == "EXPLAIN" else f"{outcome.tag} {sent if copy is None else portal.sent}"))
 

@@ -25,11 +25,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A query in DuckDB's dialect: of the lake, or of the session's own catalog. `parameters` are the DuckDB types of `$1`, .. as far as they show."""
+    """A query in DuckDB's dialect: of the lake, or of the session's own catalog.
+
+    `parameters` are the DuckDB types of `$1`, .. as far as they show; `oids` Postgres' own, where the query names them.
+    """
 
     sql: str
     is_catalog: bool = False
     parameters: Mapping[int, str] = field(default_factory=dict)
+    oids: Mapping[int, int] = field(default_factory=dict)
 
 
 def table_parts(table: VisibleTable) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
-from headwater.serving.postgres.catalog_sql import is_catalog_query, output_name
+from headwater.serving.postgres.catalog_sql import is_catalog_query, output_name, parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_rules import NODES, RULES, Refused
 from headwater.serving.postgres.failures import WireError
@@ -26,7 +26,7 @@ _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 def translate(sql: str, context: Context) -> Translated:
     """One query in the session's dialect. Raises WireError with the reason for what has no translation that is sure to mean the same."""
     if is_catalog_query(sql):
-        return Translated(sql, True)
+        return Translated(sql, True, {}, parameter_oids(sql))
     if context.dialect == "duckdb":
         return Translated(sql)
     explained = re.match(r"\s*explain\s+", sql, re.IGNORECASE)

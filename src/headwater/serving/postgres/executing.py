@@ -186,7 +186,9 @@ class Session:
         else:
             said = self._service.describe(self._who(), query.sql, [pg.duckdb_type(oid) for oid in found]).parameters
         for place, oid in enumerate(found):
-            if oid == 0:
+            if oid == 0 and place + 1 in query.oids:
+                found[place] = query.oids[place + 1]
+            elif oid == 0:
                 named = said[place] if place < len(said) else "UNKNOWN"
                 if named in ("UNKNOWN", "NULL", ""):
                     named = query.parameters.get(place + 1, "VARCHAR")
@@ -431,6 +433,11 @@ class Session:
         if name not in self._cursors:
             raise WireError("34000", f'cursor "{name}" does not exist')
         return self._cursors[name]
+
+    def cursor_columns(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """What a DECLAREd cursor gives, which is a portal to the protocol; None where there is none."""
+        cursor = self._cursors.get(name)
+        return None if cursor is None else tuple(zip(cursor.rows.columns, cursor.rows.types, strict=True))
 
     def _fetch(self, word: str, sql: str) -> Outcome:
         name, count = _fetch(sql)

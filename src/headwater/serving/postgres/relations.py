@@ -64,6 +64,7 @@ class Relations:
             self._numbers[key] = {column.name.lower(): place for place, column in enumerate(table.columns, 1)}
         for table in tables:
             self._add(table)
+        self._class_of = {row["oid"]: row for row in self.classes}
         for table in tables:
             self._add_foreign_keys(table)
 
@@ -143,6 +144,7 @@ class Relations:
             row |= {"confrelid": self._oids[target], "conkey": [number], "confkey": [to_number]}
             row |= {"confupdtype": "a", "confdeltype": "a", "confmatchtype": "s"}
             self.constraints.append(row)
+            self._class_of[self._oids[schema.lower(), name.lower()]]["relhastriggers"] = True  # psql asks for foreign keys where there are some
             to = f"{_written(to_schema)}.{_written(to_name)}({_written(link.field)})"
             self.constraint_definitions.append({"oid": oid, "definition": f"FOREIGN KEY ({_written(link.column)}) REFERENCES {to}"})
 
@@ -159,6 +161,7 @@ def _class(oid: int, name: str, schema: int, kind: str, columns: int, has_index:
         "relkind": kind,
         "relnatts": columns,
         "relhasindex": has_index,
+        "relhastriggers": False,
         "relispopulated": True,
         "relreplident": "d",
     }

@@ -17,6 +17,7 @@ from headwater.serving.postgres.catalog_sql import catalog_sql
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.relations import OWNER_OID, PG_CATALOG, SYSTEM_OIDS, Relations
+from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import Rows, rows_of_table
 from headwater.serving.session import VisibleTable
 
@@ -44,14 +45,14 @@ class Catalogs:
         with self._engine(tables, context).connection() as connection:
             started(connection.interrupt)
             result = connection.execute(sql)
-            types = result.types
+            types = [_with_oids(type) for type in result.types]
             return rows_of_table(result.arrow(), types)
 
     def describe(self, query: Translated, tables: Sequence[VisibleTable], context: Context) -> list[tuple[str, str]]:
         sql = catalog_sql(query.sql, context, None)
         _check(sql)
         with self._engine(tables, context).connection() as connection:
-            return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {sql}").fetchall()]
+            return [(row[0], _with_oids(row[1])) for row in connection.execute(f"DESCRIBE {sql}").fetchall()]
 
     def close(self) -> None:
         with self._lock:
@@ -69,6 +70,11 @@ class Catalogs:
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)  # closes when the last query on it has ended
         return engine
+
+
+def _with_oids(duckdb_type: str) -> str:
+    """In the catalog OIDs, and nothing else, are UINTEGER."""
+    return duckdb_type.replace("UINTEGER", "OID") if duckdb_type in ("UINTEGER", "UINTEGER[]") else duckdb_type
 
 
 def _fingerprint(tables: Sequence[VisibleTable]) -> int:
@@ -141,8 +147,10 @@ def _made(tables: Sequence[VisibleTable], context: Context) -> Engine:
 
 def _fill(connection: Connection, tables: Sequence[VisibleTable], context: Context) -> None:
     def insert(table: str, rows: Iterable[_Row]) -> None:
-        listed = list(rows)
-        if listed:
+        alike: dict[tuple[str, ...], list[_Row]] = {}
+        for row in rows:
+            alike.setdefault(tuple(sorted(row)), []).append(row)
+        for listed in alike.values():  # what a row doesn't say has the table's default
             connection.register("hw_new", pa.Table.from_pylist(listed))
             connection.execute(f"INSERT INTO hw_pg.{table} BY NAME SELECT * FROM hw_new")
             connection.unregister("hw_new")
@@ -153,7 +161,8 @@ def _fill(connection: Connection, tables: Sequence[VisibleTable], context: Conte
     insert("pg_roles", [_ROLE | {"oid": oid, "rolname": name, "rolcanlogin": is_user} for oid, name, is_user in roles])
     insert("pg_auth_members", [{"roleid": oid, "member": OWNER_OID, "grantor": OWNER_OID} for oid, _, is_user in roles if not is_user])
     insert("pg_namespace", [{"oid": oid, "nspname": name, "nspowner": OWNER_OID} for name, oid in relations.schemas.items()])
-    insert("pg_class", relations.classes)
+    readable = {"relacl": [f"{context.user}=r/{context.user}"]}
+    insert("pg_class", [row | (readable if row["relkind"] != "i" else {}) for row in relations.classes])
     insert("pg_attribute", relations.attributes)
     insert("pg_constraint", relations.constraints)
     insert("pg_index", relations.indexes)
@@ -163,12 +172,13 @@ def _fill(connection: Connection, tables: Sequence[VisibleTable], context: Conte
     insert("pg_tablespace", [{"oid": 1663, "spcname": "pg_default", "spcowner": OWNER_OID}])
     insert("pg_collation", [{"oid": 950, "collname": "C", "collnamespace": PG_CATALOG, "collprovider": "c", "collencoding": -1}])
     insert("pg_language", [{"oid": 14, "lanname": "sql", "lanowner": OWNER_OID}])
-    insert("pg_settings", [{"name": "server_version", "setting": context.setting("server_version")}])
+    known = Settings(context.user).all()
+    insert("pg_settings", [{"name": name, "setting": value, "boot_val": value, "reset_val": value} for name, value in known.items()])
     for name, columns in (
-        ("hw_types", "oid BIGINT, typname VARCHAR, sql_name VARCHAR"),
-        ("hw_constraints", "oid BIGINT, definition VARCHAR"),
-        ("hw_indexes", "oid BIGINT, schema_name VARCHAR, table_name VARCHAR, name VARCHAR, columns VARCHAR[], definition VARCHAR"),
-        ("hw_system", "oid BIGINT, relname VARCHAR"),
+        ("hw_types", "oid UINTEGER, typname VARCHAR, sql_name VARCHAR"),
+        ("hw_constraints", "oid UINTEGER, definition VARCHAR"),
+        ("hw_indexes", "oid UINTEGER, schema_name VARCHAR, table_name VARCHAR, name VARCHAR, columns VARCHAR[], definition VARCHAR"),
+        ("hw_system", "oid UINTEGER, relname VARCHAR"),
     ):
         connection.execute(f"CREATE TABLE hw_pg.{name} ({columns})")
     named = [{"oid": one.oid, "typname": one.name, "sql_name": one.sql_name} for one in pg.TYPES.values()]

@@ -21,7 +21,7 @@ from headwater.serving.postgres.values import array_parts
 VERSION: Final = f"PostgreSQL {SERVER_VERSION} (Headwater, on DuckDB)"
 
 _TYPE_WORDS: Final = {
-    "oid": "bigint",
+    "oid": "uint",
     "name": "text",
     "regproc": "text",
     "cstring": "text",
@@ -30,7 +30,7 @@ _TYPE_WORDS: Final = {
     "pg_node_tree": "text",
     "aclitem": "text",
     "int2vector": "smallint[]",
-    "oidvector": "bigint[]",
+    "oidvector": "uint[]",
     "sql_identifier": "text",
     "character_data": "text",
     "cardinal_number": "integer",
@@ -333,7 +333,7 @@ def _cast(node: exp.Cast, context: Context) -> exp.Expression:
         return _array_literal(inner)
     # a parameter's value is its own; x::regclass::oid is the number itself
     is_named = isinstance(inner, exp.Anonymous) and str(inner.this).lower() == "hw_regclass_name"
-    if is_named and node.to.is_type(exp.DataType.Type.BIGINT):
+    if is_named and node.to.is_type(exp.DataType.Type.UINT, exp.DataType.Type.BIGINT):
         return inner.expressions[0]
     return node
 

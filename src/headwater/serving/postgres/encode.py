@@ -34,7 +34,7 @@ _DAY = 86_400_000_000
 _MOST_BYTES = 32 * 2**20
 _FEWEST_ROWS = 64
 
-_NUMBERS = (pg.INT2, pg.INT4, pg.INT8)
+_NUMBERS = (pg.INT2, pg.INT4, pg.INT8, pg.OID)
 _FIXED: Final = {
     pg.BOOL: ">i1",
     pg.INT2: ">i2",

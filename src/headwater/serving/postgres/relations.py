@@ -64,6 +64,7 @@ class Relations:
             self._numbers[key] = {column.name.lower(): place for place, column in enumerate(table.columns, 1)}
         for table in tables:
             self._add(table)
+        self._index_of = {row["indrelid"]: row["indexrelid"] for row in self.indexes}
         self._class_of = {row["oid"]: row for row in self.classes}
         for table in tables:
             self._add_foreign_keys(table)
@@ -142,6 +143,7 @@ class Relations:
             oid = self._oid("link", schema, name, link.column, str(link.to))
             row = _constraint(oid, f"{name}_{link.column}_fkey", self.schemas[schema], "f", self._oids[schema.lower(), name.lower()])
             row |= {"confrelid": self._oids[target], "conkey": [number], "confkey": [to_number]}
+            row |= {"conindid": self._index_of.get(self._oids[target], 0)}
             row |= {"confupdtype": "a", "confdeltype": "a", "confmatchtype": "s"}
             self.constraints.append(row)
             self._class_of[self._oids[schema.lower(), name.lower()]]["relhastriggers"] = True  # psql asks for foreign keys where there are some

@@ -63,6 +63,7 @@ _PLAIN: Final = {
     "USMALLINT": INT4,
     "BIGINT": INT8,
     "UINTEGER": INT8,
+    "OID": OID,  # the catalog's own; no column of the lake is of it
     "UBIGINT": NUMERIC,
     "HUGEINT": NUMERIC,
     "UHUGEINT": NUMERIC,

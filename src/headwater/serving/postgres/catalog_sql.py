@@ -170,6 +170,9 @@ def output_name(item: exp.Expression) -> str | None:
     if isinstance(inner, exp.Dot):
         return str(inner.expression.name) if not isinstance(inner.expression, exp.Func) else output_name(inner.expression)
     if isinstance(inner, exp.Case):
+        default = inner.args.get("default")
+        if isinstance(default, exp.Column) or (isinstance(default, exp.Func) and not isinstance(default, (exp.Cast, exp.Binary))):
+            return str(default.name) if isinstance(default, exp.Column) else output_name(default)
         return "case"
     if isinstance(inner, exp.Subquery):
         query = inner.this
@@ -178,12 +181,12 @@ def output_name(item: exp.Expression) -> str | None:
         return "exists"
     if isinstance(inner, exp.Array):
         return "array"
-    if isinstance(inner, exp.Boolean):
-        return "bool"
     if isinstance(inner, exp.Interval):
         return "interval"
     if isinstance(inner, exp.Anonymous):
-        return str(inner.name).lower()
+        return str(inner.name).lower().removeprefix(KEPT_NAME)
+    if isinstance(inner, (exp.Corr, exp.CovarPop, exp.CovarSamp)):
+        return {"Corr": "corr", "CovarPop": "covar_pop", "CovarSamp": "covar_samp"}[type(inner).__name__]
     if isinstance(inner, exp.Func) and not isinstance(inner, (exp.And, exp.Or, exp.Not, exp.Binary)):
         return FUNCTION_NAMES.get(type(inner).__name__, inner.sql_name().lower())
     return "?column?"
@@ -206,6 +209,8 @@ _CAST_NAMES: Final = {
     "character varying": "varchar",
     "char": "bpchar",
 }
+#: Put before names of functions that sqlglot would take for others (`date_part` for `extract`).
+KEPT_NAME: Final = "hw_kept_"
 FUNCTION_NAMES: Final = {
     "Explode": "unnest",
     "ExplodingGenerateSeries": "generate_series",
@@ -346,6 +351,8 @@ def _object(inner: exp.Expression, kind: str, context: Context) -> exp.Expressio
         if kind in by_name:
             return exp.func(by_name[kind], inner)
         return inner
+    if isinstance(inner, exp.Literal) and inner.is_string:
+        return exp.cast(inner, "uint")
     is_text = isinstance(inner, exp.Cast) and inner.to.is_type(exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR)
     if is_text and kind in by_name:
         return exp.func(by_name[kind], inner)
@@ -495,6 +502,7 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_get_ruledef": _nothing,
     "pg_get_triggerdef": _nothing,
     "pg_get_serial_sequence": _nothing,
+    "pg_partition_ancestors": lambda arguments, context: exp.cast(exp.null(), "uint"),
     "pg_get_function_result": _nothing,
     "pg_get_function_arguments": _nothing,
     "pg_get_function_identity_arguments": _nothing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -12,10 +13,11 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
-from headwater.serving.postgres.catalog_sql import is_catalog_query, output_name, parameter_oids
+from headwater.serving.postgres.catalog_sql import KEPT_NAME, is_catalog_query, output_name, parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_rules import NODES, RULES, Refused
 from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.statements import tokens
 from headwater.serving.session import VisibleTable
 
 __all__ = ["Context", "Translated", "translate"]
@@ -34,7 +36,7 @@ def translate(sql: str, context: Context) -> Translated:
         inner = translate(sql[explained.end() :], context)
         return Translated(f"EXPLAIN {inner.sql}", inner.is_catalog, inner.parameters)
     try:
-        trees = sqlglot.parse(sql, read="postgres")
+        trees = sqlglot.parse(_with_kept_names(sql), read="postgres")
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
         found = f"{first.get('description', 'it')} near \"{first.get('highlight', '')}\""
@@ -53,6 +55,19 @@ def translate(sql: str, context: Context) -> Translated:
         raise WireError("54001", "the query is nested too deeply") from None
 
 
+_KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim"})
+
+
+def _with_kept_names(sql: str) -> str:
+    """The text with those functions marked that sqlglot reads as others, whose name or type would be lost."""
+    found = tokens(sql)
+    made = sql
+    for (kind, word, at), (_, following, _) in reversed(list(itertools.pairwise(found))):
+        if kind == "word" and following == "(" and word.lower() in _KEPT:
+            made = f"{made[:at]}{KEPT_NAME}{made[at:]}"
+    return made
+
+
 class _Translation:
     def __init__(self, tree: exp.Query, context: Context) -> None:
         self._tree: exp.Expression = tree
@@ -66,11 +81,12 @@ class _Translation:
             if not identifier.args.get("quoted"):
                 identifier.set("this", str(identifier.this).lower())
         self._name_outputs()
+        self._refuse_ambiguous_orders()
         self._find_tables()
         self._annotate()
         parameters = self._parameter_types()
         self._apply_rules()
-        sql = self._tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False)
+        sql = self._tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
         return Translated(sql, False, parameters)
 
     def _name_outputs(self) -> None:
@@ -81,6 +97,18 @@ class _Translation:
                 name = output_name(item)
                 if name is not None:
                     item.replace(exp.alias_(item.copy(), name, quoted=True))
+
+    def _refuse_ambiguous_orders(self) -> None:
+        for order in self._tree.find_all(exp.Order):
+            select = order.parent
+            if not isinstance(select, exp.Select):
+                continue
+            for item in order.expressions:
+                column = item.this if isinstance(item, exp.Ordered) else item
+                if isinstance(column, exp.Column) and not column.table:
+                    having = {one.unalias().sql() for one in select.expressions if one.alias_or_name == column.name}
+                    if len(having) > 1:
+                        raise WireError("42702", f'ORDER BY "{column.name}" is ambiguous')
 
     def _find_tables(self) -> None:
         """Tables get their schema: from the search path, or, without one of the client's own, where the name stands for one table alone."""

@@ -32,8 +32,9 @@ NODES: Final = frozenset(
     Count Max Min LogicalAnd LogicalOr RowNumber Rank DenseRank PercentRank CumeDist Ntile Lag Lead FirstValue LastValue NthValue
     StddevSamp StddevPop Stddev Variance VariancePop Corr CovarPop CovarSamp
     Lower Upper Length Reverse Repeat Ltrim Rtrim Replace Chr MD5 StartsWith
-    Abs Sqrt Exp Sign Ceil Floor Pi Degrees Radians Sin Cos Tan Asin Acos Atan Atan2 Cbrt
-    CurrentTimestamp CurrentDate Grouping GroupingSets Rollup Cube Lateral Pow IntervalOp
+    Abs Sqrt Exp Ceil Floor Pi Degrees Radians Sin Cos Tan Asin Acos Atan Atan2 Cbrt
+    CurrentTimestamp CurrentDate Left Right PercentileCont PercentileDisc Escape Array ArrayAgg
+    ExplodingGenerateSeries Grouping GroupingSets Rollup Cube Lateral Pow IntervalOp
     """.split()
 )
 
@@ -308,10 +309,6 @@ def _whole(node: exp.Expression | None) -> bool:
     return isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdecimal() and int(str(node.this)) > 0
 
 
-def _left(node: exp.Expression) -> exp.Expression:
-    return node
-
-
 def _trim(node: exp.Expression) -> exp.Expression:
     """Without characters it takes off spaces in both."""
     _no_more(node, "this", "expression", "position")
@@ -505,10 +502,6 @@ def _string_agg(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _percentile(node: exp.Expression) -> exp.Expression:
-    return node
-
-
 def _log(node: exp.Expression) -> exp.Expression:
     _no_more(node, "this")
     return exp.Anonymous(this="LOG10", expressions=[node.this.copy()])
@@ -520,23 +513,30 @@ def _order(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _escape(node: exp.Expression) -> exp.Expression:
-    return node
+def _sign(node: exp.Expression) -> exp.Expression:
+    if _is(node.this, frozenset({_T.DECIMAL})):
+        return _typed(node.copy(), "decimal(38,0)")
+    if not _is(node.this, FLOATS | INTEGERS):
+        raise Refused("sign of what isn't known to be a number")
+    return _typed(node.copy(), "double")
 
 
-def _generated(node: exp.Expression) -> exp.Expression:
-    return node
-
-
-def _pow(node: exp.Expression) -> exp.Expression:
-    return node
-
-
-def _numeric_function(name: str) -> Rule:
+def _trimmed(name: str) -> Rule:
     def rule(node: exp.Expression) -> exp.Expression:
-        return exp.Anonymous(this=name, expressions=[one.copy() for one in node.expressions])
+        characters = node.expressions[1] if len(node.expressions) > 1 else exp.Literal.string(" ")
+        made = exp.Anonymous(this=name, expressions=[node.expressions[0].copy(), characters.copy()])
+        made.type = exp.DataType.build("text")
+        return made
 
     return rule
+
+
+def _power(node: exp.Expression) -> exp.Expression:
+    if not all(_is(one, INTEGERS | FLOATS) for one in node.expressions):
+        raise Refused("power of what isn't known to be an integer or double precision")
+    made = exp.Anonymous(this="POWER", expressions=[one.copy() for one in node.expressions])
+    made.type = exp.DataType.build("double")
+    return made
 
 
 def _trunc(node: exp.Expression) -> exp.Expression:
@@ -544,10 +544,6 @@ def _trunc(node: exp.Expression) -> exp.Expression:
     if not _is(node.this, FLOATS | INTEGERS | frozenset({_T.DECIMAL})):
         raise Refused("trunc of what isn't known to be a number")
     return exp.Anonymous(this="TRUNC", expressions=[node.this.copy()])
-
-
-def _array_agg(node: exp.Expression) -> exp.Expression:
-    return node
 
 
 def _locked(node: exp.Expression) -> exp.Expression:
@@ -565,13 +561,10 @@ RULES: Final[dict[str, Rule]] = {
     "Cast": _cast,
     "Like": _like,
     "ILike": _like,
-    "Escape": _escape,
     "RegexpLike": _regexp_like("s"),
     "RegexpILike": _regexp_like("is"),
     "RegexpReplace": _regexp_replace,
     "Substring": _substring,
-    "Left": _left,
-    "Right": _left,
     "Trim": _trim,
     "StrPosition": _position,
     "Length": _length,
@@ -585,18 +578,14 @@ RULES: Final[dict[str, Rule]] = {
     "Interval": _interval,
     "AtTimeZone": _at_time_zone,
     "GroupConcat": _string_agg,
-    "PercentileCont": _percentile,
-    "PercentileDisc": _percentile,
     "Log": _log,
     "Lock": _locked,
-    "Array": _array_agg,
-    "ArrayAgg": _array_agg,
     "Ordered": _order,
-    "ExplodingGenerateSeries": _generated,
-    "date_part()": _date_part,
-    "initcap()": lambda node: _refuse("initcap"),
+    "Sign": _sign,
+    "hw_kept_date_part()": _date_part,
+    "hw_kept_ltrim()": _trimmed("LTRIM"),
+    "hw_kept_rtrim()": _trimmed("RTRIM"),
+    "hw_kept_btrim()": _trimmed("TRIM"),
+    "hw_kept_power()": _power,
+    "hw_kept_pow()": _power,
 }
-
-
-def _refuse(name: str) -> exp.Expression:
-    raise Refused(f"function {name}")

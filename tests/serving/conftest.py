@@ -31,7 +31,8 @@ CREATE TABLE shop.orders (id BIGINT, customer_id INTEGER, amount DECIMAL(12,2), 
 INSERT INTO shop.orders
 SELECT i, 1 + i % 3, i * 1.25, TIMESTAMP '2024-01-01' + INTERVAL (i) HOUR, ['t' || i, NULL], {'a': i} FROM range(100) r(i);
 CREATE VIEW shop.totals AS SELECT customer_id, sum(amount) AS total FROM shop.orders GROUP BY ALL;
-CREATE TABLE shop.many AS SELECT i AS id, 'name ' || i AS name, i * 0.5 AS half, TIMESTAMP '2024-01-01' + INTERVAL (i) SECOND AS at FROM range(300000) r(i);
+CREATE TABLE shop.many AS
+SELECT i AS id, 'name ' || i AS name, i * 0.5 AS half, TIMESTAMP '2024-01-01' + INTERVAL (i) SECOND AS at FROM range(300000) r(i);
 """
 
 TABLES = [

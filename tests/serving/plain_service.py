@@ -150,5 +150,3 @@ def serving(service: PlainService, tls: ssl.SSLContext | None = None) -> Iterato
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
-
-

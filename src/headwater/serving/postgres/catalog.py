@@ -37,7 +37,12 @@ class Catalogs:
         self._lock = threading.Lock()
 
     def run(
-        self, query: Translated, tables: Sequence[VisibleTable], context: Context, values: Sequence[Any], started: Callable[[Callable[[], None]], None]
+        self,
+        query: Translated,
+        tables: Sequence[VisibleTable],
+        context: Context,
+        values: Sequence[Any],
+        started: Callable[[Callable[[], None]], None],
     ) -> Rows:
         """All rows at once: catalogs are small."""
         sql = catalog_sql(query.sql, context, values)
@@ -214,7 +219,9 @@ def _types() -> list[_Row]:
     rows = []
     for one in pg.TYPES.values():
         mark = "_" if one.oid in _UNDERSCORED else ""
-        functions = {f"typ{what}": f"{one.name}{mark}{end}" for what, end in (("input", "in"), ("output", "out"), ("receive", "recv"), ("send", "send"))}
+        functions = {
+            f"typ{what}": f"{one.name}{mark}{end}" for what, end in (("input", "in"), ("output", "out"), ("receive", "recv"), ("send", "send"))
+        }
         own = {"oid": one.oid, "typname": one.name, "typlen": one.size, "typbyval": 0 < one.size <= 8, "typcategory": one.category}
         rows.append(common | functions | own | {"typtype": "b", "typarray": one.array, "typstorage": "p" if one.size > 0 else "x"})
         if one.array:

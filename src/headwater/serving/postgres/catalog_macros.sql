@@ -41,3 +41,5 @@ CREATE MACRO hw_array_lower(a, d) AS (CASE WHEN d = 1 AND len(a) > 0 THEN 1 END)
 CREATE MACRO hw_subscripts(a) AS (unnest(range(1, len(a) + 1)));
 CREATE MACRO hw_is_any(x, l) AS (list_contains(l, x));
 CREATE MACRO hw_encoding(e) AS (CASE e WHEN 6 THEN 'UTF8' ELSE '' END);
+CREATE MACRO hw_qualified(a, b) AS (hw_quote_ident(a) || '.' || hw_quote_ident(b));
+CREATE MACRO hw_parse_ident(n) AS (string_split(replace(n, '"', ''), '.'));

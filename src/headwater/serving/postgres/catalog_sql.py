@@ -64,9 +64,36 @@ def parameter_oids(sql: str) -> dict[int, int]:
 
 
 _SESSION_WORDS: Final = frozenset(
-    """version current_schema current_schemas current_database current_catalog current_user session_user user current_role current_setting set_config
-    to_regclass to_regtype regclass regtype regnamespace format_type has_schema_privilege has_table_privilege has_database_privilege
-    has_column_privilege obj_description col_description inet_server_addr inet_server_port txid_current getdatabaseencoding quote_ident""".split()
+    [
+        "version",
+        "current_schema",
+        "current_schemas",
+        "current_database",
+        "current_catalog",
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+        "current_setting",
+        "set_config",
+        "to_regclass",
+        "to_regtype",
+        "regclass",
+        "regtype",
+        "regnamespace",
+        "format_type",
+        "has_schema_privilege",
+        "has_table_privilege",
+        "has_database_privilege",
+        "has_column_privilege",
+        "obj_description",
+        "col_description",
+        "inet_server_addr",
+        "inet_server_port",
+        "txid_current",
+        "getdatabaseencoding",
+        "quote_ident",
+    ]
 )
 
 
@@ -121,12 +148,19 @@ def _without_qualifiers(sql: str) -> str:
             at += 4 if text(at + 2) == "." else 2
             continue
         is_type = (at >= 2 and text(at - 1) == ":" and text(at - 2) == ":") or text(at - 1) == "as" or (text(at - 1) == "." and text(at - 3) == ":")
-        if is_type and low in _TYPE_WORDS and at > 0 and (kind == "quoted" or low != "char") and (text(at - 1) != "as" or text(at + 1) in (")", "[")):
+        if kind == "word" and low in _RESERVED and text(at - 1) in ("as", "."):
+            parts.append(f'"{low}"')
+        elif (
+            is_type and low in _TYPE_WORDS and at > 0 and (kind == "quoted" or low != "char") and (text(at - 1) != "as" or text(at + 1) in (")", "["))
+        ):
             parts.append(_TYPE_WORDS[low])
         else:
             parts.append(word)
         at += 1
     return _glued(parts)
+
+
+_RESERVED: Final = frozenset({"select", "update", "insert", "delete"})
 
 
 def _glued(parts: Sequence[str]) -> str:
@@ -139,7 +173,7 @@ def _glued(parts: Sequence[str]) -> str:
     return made
 
 
-def _name_outputs(tree: exp.Expression) -> None:
+def _name_outputs(tree: exp.Expr) -> None:
     """Columns get the names that Postgres gives them, before their expressions are changed."""
     for select in tree.find_all(exp.Select):
         for item in select.expressions:
@@ -148,7 +182,7 @@ def _name_outputs(tree: exp.Expression) -> None:
                 item.replace(exp.alias_(item.copy(), name, quoted=True))
 
 
-def output_name(item: exp.Expression) -> str | None:
+def output_name(item: exp.Expr) -> str | None:
     """What Postgres calls a column that has no name of its own; None where it has one."""
     inner = item
     if isinstance(inner, (exp.Alias, exp.Star, exp.Column, exp.Aliases)):
@@ -176,7 +210,11 @@ def output_name(item: exp.Expression) -> str | None:
         return "case"
     if isinstance(inner, exp.Subquery):
         query = inner.this
-        return output_name(query.expressions[0]) or query.expressions[0].alias_or_name if isinstance(query, exp.Select) and query.expressions else "?column?"
+        return (
+            output_name(query.expressions[0]) or query.expressions[0].alias_or_name
+            if isinstance(query, exp.Select) and query.expressions
+            else "?column?"
+        )
     if isinstance(inner, exp.Exists):
         return "exists"
     if isinstance(inner, exp.Array):
@@ -257,7 +295,7 @@ FUNCTION_NAMES: Final = {
 # -- nodes -----------------------------------------------------------------------------------------------------------
 
 
-def _translated(node: exp.Expression, context: Context, values: Sequence[Any] | None) -> exp.Expression:
+def _translated(node: exp.Expr, context: Context, values: Sequence[Any] | None) -> exp.Expr:
     if isinstance(node, exp.Table):
         return _table(node)
     if isinstance(node, exp.Column):
@@ -272,6 +310,10 @@ def _translated(node: exp.Expression, context: Context, values: Sequence[Any] | 
         return exp.Anonymous(this="ARRAY", expressions=[node.expressions[0]])
     if isinstance(node, exp.ByteString):
         return exp.Literal.string(str(node.this).replace("\\n", "\n").replace("\\\\", "\\"))
+    if isinstance(node, exp.Format):
+        return _formatted([node.this, *node.expressions], context)
+    if isinstance(node, exp.StringToArray):
+        return exp.Anonymous(this="string_split", expressions=[node.this, node.args["expression"]])
     literal = _session_value(node, context)
     if literal is not None:
         return literal
@@ -280,9 +322,11 @@ def _translated(node: exp.Expression, context: Context, values: Sequence[Any] | 
     return node
 
 
-def _table(node: exp.Table) -> exp.Expression:
+def _table(node: exp.Table) -> exp.Expr:
     if not isinstance(node.this, exp.Identifier):
         alias = node.args.get("alias")
+        if alias is not None and isinstance(node.this, exp.Anonymous) and str(node.this.this).lower() == "string_split":
+            return exp.Subquery(this=exp.select(exp.alias_(node.this.copy(), alias.name, quoted=True)), alias=alias.copy())
         if alias is not None and not alias.columns and alias.name:
             alias.set("columns", [exp.to_identifier(alias.name)])  # a function's one column is called as its table is
         return node
@@ -296,7 +340,7 @@ def _table(node: exp.Table) -> exp.Expression:
     return node
 
 
-def _column(node: exp.Column, context: Context) -> exp.Expression:
+def _column(node: exp.Column, context: Context) -> exp.Expr:
     if node.args.get("db"):
         return exp.column(node.this, table=node.args["table"])
     if node.name.lower() == "tableoid":
@@ -306,7 +350,7 @@ def _column(node: exp.Column, context: Context) -> exp.Expression:
     return node
 
 
-def _parameter(node: exp.Parameter, values: Sequence[Any] | None) -> exp.Expression:
+def _parameter(node: exp.Parameter, values: Sequence[Any] | None) -> exp.Expr:
     number = int(node.name)
     if values is None:
         return exp.null()
@@ -315,7 +359,7 @@ def _parameter(node: exp.Parameter, values: Sequence[Any] | None) -> exp.Express
     return _literal(values[number - 1])
 
 
-def _literal(value: Any) -> exp.Expression:
+def _literal(value: Any) -> exp.Expr:
     if value is None:
         return exp.null()
     if isinstance(value, bool):
@@ -329,7 +373,7 @@ def _literal(value: Any) -> exp.Expression:
     return exp.Literal.string(str(value))
 
 
-def _cast(node: exp.Cast, context: Context) -> exp.Expression:
+def _cast(node: exp.Cast, context: Context) -> exp.Expr:
     inner = node.this
     if isinstance(node.to, exp.ObjectIdentifier):
         kind = str(node.to.this).lower()
@@ -343,7 +387,7 @@ def _cast(node: exp.Cast, context: Context) -> exp.Expression:
     return node
 
 
-def _object(inner: exp.Expression, kind: str, context: Context) -> exp.Expression:
+def _object(inner: exp.Expr, kind: str, context: Context) -> exp.Expr:
     by_name = {"regclass": "hw_regclass", "regtype": "hw_regtype", "regnamespace": "hw_regnamespace"}
     if isinstance(inner, exp.Literal) and inner.is_string and not str(inner.this).isdecimal():
         if kind == "regclass":
@@ -353,6 +397,8 @@ def _object(inner: exp.Expression, kind: str, context: Context) -> exp.Expressio
         return inner
     if isinstance(inner, exp.Literal) and inner.is_string:
         return exp.cast(inner, "uint")
+    if isinstance(inner, exp.Anonymous) and str(inner.this) == "hw_qualified":
+        return exp.func("hw_regclass", inner)
     is_text = isinstance(inner, exp.Cast) and inner.to.is_type(exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR)
     if is_text and kind in by_name:
         return exp.func(by_name[kind], inner)
@@ -383,7 +429,7 @@ def relation_oid(name: str, context: Context) -> int:
     return relations.oid_of(*matches[0])
 
 
-def _array_literal(inner: exp.Literal) -> exp.Expression:
+def _array_literal(inner: exp.Literal) -> exp.Expr:
     try:
         parts = array_parts(str(inner.this))
     except ValueError as error:
@@ -395,7 +441,7 @@ def _array_literal(inner: exp.Literal) -> exp.Expression:
 _REGPROCS: Final = frozenset(f"typ{what}" for what in ("input", "output", "receive", "send", "modin", "modout", "analyze", "subscript"))
 
 
-def _quantified(node: exp.Expression) -> exp.Expression:
+def _quantified(node: exp.Expr) -> exp.Expr:
     """`x = ANY (array)` and `x <> ALL (array)`, with the array as a literal, a column or a query."""
     quantifier = node.args.get("expression")
     is_zero = isinstance(quantifier, exp.Literal) and str(quantifier.this) == "0"
@@ -419,7 +465,7 @@ def _quantified(node: exp.Expression) -> exp.Expression:
     return exp.not_(exp.paren(found)) if isinstance(node, exp.NEQ) else found
 
 
-def _session_value(node: exp.Expression, context: Context) -> exp.Expression | None:
+def _session_value(node: exp.Expr, context: Context) -> exp.Expr | None:
     path = [schema for schema in context.search_path if schema == "public" or schema in {table_parts(one)[0] for one in context.tables}]
     if isinstance(node, (exp.CurrentDatabase, exp.CurrentCatalog)):
         return exp.Literal.string(context.database)
@@ -432,10 +478,10 @@ def _session_value(node: exp.Expression, context: Context) -> exp.Expression | N
     return None
 
 
-_Maker = Callable[[list[exp.Expression], Context], exp.Expression]
+_Maker = Callable[[list[exp.Expr], Context], exp.Expr]
 
 
-def _setting(arguments: list[exp.Expression], context: Context) -> exp.Expression:
+def _setting(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     if isinstance(arguments[0] if arguments else None, exp.Null) or (arguments and arguments[0].find(exp.Null)):
         return exp.null()  # a query that is only described, with its parameters open
     name = _text(arguments, 0)
@@ -445,13 +491,13 @@ def _setting(arguments: list[exp.Expression], context: Context) -> exp.Expressio
     return exp.null() if value is None else exp.Literal.string(value)
 
 
-def _configured(arguments: list[exp.Expression], context: Context) -> exp.Expression:
+def _configured(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     name, value = _text(arguments, 0), _text(arguments, 1)
     context.configure(name, value, is_local=len(arguments) > 2 and isinstance(arguments[2], exp.Boolean) and bool(arguments[2].this))
     return exp.Literal.string(value)
 
 
-def _text(arguments: list[exp.Expression], place: int) -> str:
+def _text(arguments: list[exp.Expr], place: int) -> str:
     argument = arguments[place] if place < len(arguments) else None
     while isinstance(argument, (exp.Cast, exp.Paren)):
         argument = argument.this
@@ -460,13 +506,13 @@ def _text(arguments: list[exp.Expression], place: int) -> str:
     return str(argument.this)
 
 
-def _path(context: Context, with_system: bool) -> exp.Expression:
+def _path(context: Context, with_system: bool) -> exp.Expr:
     known = {"public", *(table_parts(one)[0] for one in context.tables)}
     names = [*(["pg_catalog"] if with_system else []), *(schema for schema in context.search_path if schema in known)]
     return exp.Array(expressions=[exp.Literal.string(name) for name in names])
 
 
-def _is_true(arguments: list[exp.Expression]) -> bool:
+def _is_true(arguments: list[exp.Expr]) -> bool:
     return bool(arguments) and isinstance(arguments[-1], exp.Boolean) and bool(arguments[-1].this)
 
 
@@ -478,17 +524,23 @@ def _renamed(name: str, count: int | None = None) -> _Maker:
     return lambda arguments, context: exp.func(name, *(arguments if count is None else arguments[:count]))
 
 
-def _nothing(arguments: list[exp.Expression], context: Context) -> exp.Expression:
+def _nothing(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     return exp.cast(exp.null(), "text")
 
 
-def _index_definition(arguments: list[exp.Expression], context: Context) -> exp.Expression:
+def _index_definition(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     is_column = len(arguments) > 1 and not (isinstance(arguments[1], exp.Literal) and str(arguments[1].this) == "0")
     return exp.func("hw_index_column", *arguments[:2]) if is_column else exp.func("hw_indexdef", arguments[0])
 
 
-def _described_object(arguments: list[exp.Expression], context: Context) -> exp.Expression:
+def _described_object(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     return exp.func("hw_description", arguments[0], exp.Literal.number(0))
+
+
+def _formatted(arguments: list[exp.Expr], context: Context) -> exp.Expr:
+    if not (isinstance(arguments[0], exp.Literal) and str(arguments[0].this) == "%I.%I" and len(arguments) == 3):
+        raise WireError("0A000", "format is known with '%I.%I' only")
+    return exp.func("hw_qualified", *arguments[1:])
 
 
 _FUNCTIONS: Final[dict[str, _Maker]] = {
@@ -503,6 +555,9 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_get_triggerdef": _nothing,
     "pg_get_serial_sequence": _nothing,
     "pg_partition_ancestors": lambda arguments, context: exp.cast(exp.null(), "uint"),
+    "pg_stat_get_numscans": _constant(0),
+    "parse_ident": _renamed("hw_parse_ident", 1),
+    "format": _formatted,
     "pg_get_function_result": _nothing,
     "pg_get_function_arguments": _nothing,
     "pg_get_function_identity_arguments": _nothing,
@@ -568,13 +623,14 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
 }
 
 
-def _last_text(arguments: list[exp.Expression]) -> str:
+def _last_text(arguments: list[exp.Expr]) -> str:
     last = arguments[-1] if arguments else None
     return str(last.this).lower() if isinstance(last, exp.Literal) else ""
 
 
-def _function(node: exp.Anonymous, context: Context) -> exp.Expression:
+def _function(node: exp.Anonymous, context: Context) -> exp.Expr:
     maker = _FUNCTIONS.get(str(node.this).lower())
     if maker is None:
         return node
-    return maker(list(node.expressions), context)
+    made: exp.Expr = maker(list(node.expressions), context)
+    return made

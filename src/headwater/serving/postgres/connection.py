@@ -8,6 +8,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,13 +16,13 @@ from headwater.errors import HeadwaterError, Interrupted
 from headwater.security.principals import Principal
 from headwater.serving.postgres import codec, failures, settings
 from headwater.serving.postgres.codec import Malformed, Payload
+from headwater.serving.postgres.copying import Copy
 from headwater.serving.postgres.encode import Field, fields
 from headwater.serving.postgres.executing import Attention, Outcome, Prepared, Session
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.scram import ScramFailed, ScramServer
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import decode_parameter
-from headwater.serving.postgres.copying import Copy
 
 if TYPE_CHECKING:
     from headwater.serving.postgres.server import Server
@@ -360,7 +361,7 @@ class Connection:
                 self._send(codec.EMPTY_QUERY)
             for statement in statements:
                 deadline = self._begin_statement(session)
-                prepared = await self._work(session, lambda text=statement: session.prepare(text, is_described=False), deadline)  # type: ignore[misc]
+                prepared = await self._work(session, partial(session.prepare, statement, is_described=False), deadline)
                 if prepared.oids:
                     raise WireError("42P02", "there is no parameter $1")
                 portal = _Portal(prepared, [], [])
@@ -490,7 +491,8 @@ class Connection:
         sent = 0
         is_done = False
         while not (most and sent >= most):
-            taken = await self._work(session, lambda: self._encoded(session, portal, copy, most - sent if most else None), deadline)
+            left = most - sent if most else None
+            taken = await self._work(session, partial(self._encoded, session, portal, copy, left), deadline)
             if taken is None:
                 is_done = True
                 break

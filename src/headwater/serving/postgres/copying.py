@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.statements import Words
 from headwater.spec.names import quote
+
+pc: Any = pyarrow.compute  # it takes more than its stubs know
+Column: TypeAlias = Any  # a pyarrow.Array; its stubs know fewer methods than it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Copy:
     escape: str = '"'
     forces_quotes: bool = False
 
-    def line(self, columns: Sequence[pa.Array]) -> pa.Array:
+    def line(self, columns: Sequence[Column]) -> Column:
         """The lines of rows given as their columns' texts."""
         parts = [self._csv(column) if self.format == "csv" else self._text(column) for column in columns]
         joined = pc.binary_join_element_wise(*parts, self.delimiter) if parts else pa.array([], pa.string())
@@ -36,7 +39,7 @@ class Copy:
     def header(self, names: Sequence[str]) -> bytes:
         return bytes(self.line([pa.array([name]) for name in names])[0].as_py(), "utf-8")
 
-    def _text(self, column: pa.Array) -> pa.Array:
+    def _text(self, column: Column) -> Column:
         marks = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
         if self.delimiter not in marks:
             marks[self.delimiter] = f"\\{self.delimiter}"
@@ -45,7 +48,7 @@ class Copy:
                 column = pc.replace_substring(column, mark, written)
         return pc.fill_null(column, self.null)
 
-    def _csv(self, column: pa.Array) -> pa.Array:
+    def _csv(self, column: Column) -> Column:
         needs = pc.equal(column, self.null)
         for mark in (self.delimiter, self.quote, "\n", "\r"):
             needs = pc.or_(needs, pc.match_substring(column, mark))
@@ -75,7 +78,7 @@ def read_copy(sql: str) -> Copy:
             names = []
             while not inner.is_done:
                 names.append(quote(inner.name()))
-                inner.accept(",") or inner.end()
+                _comma(inner)
             columns = ", ".join(names)
         query = f"SELECT {columns} FROM {'.'.join(map(quote, parts))}"
     if words.accept("from"):
@@ -85,6 +88,11 @@ def read_copy(sql: str) -> Copy:
         raise WireError("42501", "COPY goes to STDOUT here, never to a file or program of the server")
     options = _options(words)
     return _copy(query, options)
+
+
+def _comma(words: Words) -> None:
+    if not words.accept(","):
+        words.end()
 
 
 def _options(words: Words) -> dict[str, str]:
@@ -101,7 +109,7 @@ def _options(words: Words) -> dict[str, str]:
                 options[name] = "*"
             else:
                 options[name] = inner.value()
-            inner.accept(",") or inner.end()
+            _comma(inner)
     while not words.is_done:
         name = words.name()
         if name in ("csv", "binary"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import sqlglot
@@ -18,7 +18,6 @@ from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_rules import NODES, RULES, Refused
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.statements import tokens
-from headwater.serving.session import VisibleTable
 
 __all__ = ["Context", "Translated", "translate"]
 
@@ -39,7 +38,7 @@ def translate(sql: str, context: Context) -> Translated:
         trees = sqlglot.parse(_with_kept_names(sql), read="postgres")
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
-        found = f"{first.get('description', 'it')} near \"{first.get('highlight', '')}\""
+        found = f'{first.get("description", "it")} near "{first.get("highlight", "")}"'
         raise WireError("42601", "the SQL can't be read as Postgres'", detail=found, hint=_HINT) from None
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         raise WireError("42601", "the SQL can't be read as Postgres'", detail=str(error).splitlines()[0], hint=_HINT) from None
@@ -70,7 +69,7 @@ def _with_kept_names(sql: str) -> str:
 
 class _Translation:
     def __init__(self, tree: exp.Query, context: Context) -> None:
-        self._tree: exp.Expression = tree
+        self._tree: exp.Expr = tree
         self._context = context
         self._tables = {tuple(part.lower() for part in table_parts(table)): table for table in context.tables}
 
@@ -143,7 +142,7 @@ class _Translation:
 
     def _annotate(self) -> None:
         """Types on all nodes, as far as they can be told from the columns' own. Columns are qualified for it, and as they were afterwards."""
-        mapping: dict[str, dict[str, dict[str, str]]] = {}
+        mapping: dict[str, Any] = {}
         for table in self._tree.find_all(exp.Table):
             seen = self._tables.get((table.db.lower(), table.name.lower()))
             if seen is not None:
@@ -163,7 +162,7 @@ class _Translation:
         done = []
         sources = [(name, self._columns_of(source)) for name, source in scope.sources.items()]
         for column in scope.columns:
-            if column.table or column.find_ancestor(exp.Order, exp.Select) and isinstance(column.find_ancestor(exp.Order, exp.Select), exp.Order):
+            if column.table or (column.find_ancestor(exp.Order, exp.Select) and isinstance(column.find_ancestor(exp.Order, exp.Select), exp.Order)):
                 continue
             having = [name for name, columns in sources if columns is not None and column.name.lower() in columns]
             if len(having) == 1 and all(columns is not None for _, columns in sources):
@@ -210,7 +209,7 @@ class _Translation:
                     node.replace(made)
 
 
-def _refuse_unknown(node: exp.Expression) -> None:
+def _refuse_unknown(node: exp.Expr) -> None:
     name = type(node).__name__
     if isinstance(node, exp.Anonymous):
         if f"{str(node.this).lower()}()" not in RULES:
@@ -236,7 +235,7 @@ _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Add, exp.Sub
 
 def _type_of_parameter(parameter: exp.Parameter) -> str | None:
     """The DuckDB type that a parameter takes from where it stands; None where that says nothing."""
-    node: exp.Expression = parameter
+    node: exp.Expr = parameter
     while isinstance(node.parent, (exp.Paren, exp.Neg)):
         node = node.parent
     parent = node.parent
@@ -246,7 +245,7 @@ def _type_of_parameter(parameter: exp.Parameter) -> str | None:
         return "BIGINT"
     if isinstance(parent, (exp.Like, exp.ILike, exp.RegexpLike, exp.RegexpILike, exp.DPipe)):
         return "VARCHAR"
-    others: Iterable[exp.Expression | None] = ()
+    others: Iterable[exp.Expr | None] = ()
     if isinstance(parent, _COMPARED):
         others = (parent.left, parent.right)
     elif isinstance(parent, exp.Between):
@@ -267,7 +266,7 @@ def _type_of_parameter(parameter: exp.Parameter) -> str | None:
     return None
 
 
-def _typed_name(node: exp.Expression) -> str | None:
+def _typed_name(node: exp.Expr) -> str | None:
     return _duckdb_name(node.type) if isinstance(node.type, exp.DataType) else None
 
 
@@ -277,6 +276,6 @@ def _duckdb_name(type: exp.DataType) -> str | None:
     named = type.sql("duckdb")
     if named.startswith("DECIMAL"):
         return named.replace(", ", ",") if "(" in named else "DECIMAL(38,10)"
-    return {"TEXT": "VARCHAR", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE", "INT": "INTEGER", "REAL": "FLOAT"}.get(named.split("(")[0], named.split("(")[0])
-
-
+    return {"TEXT": "VARCHAR", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE", "INT": "INTEGER", "REAL": "FLOAT"}.get(
+        named.split("(")[0], named.split("(")[0]
+    )

@@ -21,45 +21,169 @@ class Refused(Exception):
     """Why a query isn't translated."""
 
 
-Rule = Callable[[exp.Expression], exp.Expression]
+Rule = Callable[[exp.Expr], exp.Expr]
 
 #: Nodes that mean the same in both.
 NODES: Final = frozenset(
-    """
-    Select Subquery Union Intersect Except From Join Where Group Having Order Ordered Limit Offset Fetch Distinct With CTE TableAlias Table Identifier
-    Column Star Alias Literal Null Boolean Paren And Or Not EQ NEQ GT GTE LT LTE NullSafeEQ NullSafeNEQ Is In Between Exists Any All Add Mul Neg
-    Case If Coalesce Nullif Greatest Least DPipe DataType DataTypeParam Parameter Var Tuple Values Window WindowSpec Filter WithinGroup
-    Count Max Min LogicalAnd LogicalOr RowNumber Rank DenseRank PercentRank CumeDist Ntile Lag Lead FirstValue LastValue NthValue
-    StddevSamp StddevPop Stddev Variance VariancePop Corr CovarPop CovarSamp
-    Lower Upper Length Reverse Repeat Ltrim Rtrim Replace Chr MD5 StartsWith
-    Abs Sqrt Exp Ceil Floor Pi Degrees Radians Sin Cos Tan Asin Acos Atan Atan2 Cbrt
-    CurrentTimestamp CurrentDate Left Right PercentileCont PercentileDisc Escape Array ArrayAgg
-    ExplodingGenerateSeries Grouping GroupingSets Rollup Cube Lateral Pow IntervalOp
-    """.split()
+    [
+        "Select",
+        "Subquery",
+        "Union",
+        "Intersect",
+        "Except",
+        "From",
+        "Join",
+        "Where",
+        "Group",
+        "Having",
+        "Order",
+        "Ordered",
+        "Limit",
+        "Offset",
+        "Fetch",
+        "Distinct",
+        "With",
+        "CTE",
+        "TableAlias",
+        "Table",
+        "Identifier",
+        "Column",
+        "Star",
+        "Alias",
+        "Literal",
+        "Null",
+        "Boolean",
+        "Paren",
+        "And",
+        "Or",
+        "Not",
+        "EQ",
+        "NEQ",
+        "GT",
+        "GTE",
+        "LT",
+        "LTE",
+        "NullSafeEQ",
+        "NullSafeNEQ",
+        "Is",
+        "In",
+        "Between",
+        "Exists",
+        "Any",
+        "All",
+        "Add",
+        "Mul",
+        "Neg",
+        "Case",
+        "If",
+        "Coalesce",
+        "Nullif",
+        "Greatest",
+        "Least",
+        "DPipe",
+        "DataType",
+        "DataTypeParam",
+        "Parameter",
+        "Var",
+        "Tuple",
+        "Values",
+        "Window",
+        "WindowSpec",
+        "Filter",
+        "WithinGroup",
+        "Count",
+        "Max",
+        "Min",
+        "LogicalAnd",
+        "LogicalOr",
+        "RowNumber",
+        "Rank",
+        "DenseRank",
+        "PercentRank",
+        "CumeDist",
+        "Ntile",
+        "Lag",
+        "Lead",
+        "FirstValue",
+        "LastValue",
+        "NthValue",
+        "StddevSamp",
+        "StddevPop",
+        "Stddev",
+        "Variance",
+        "VariancePop",
+        "Corr",
+        "CovarPop",
+        "CovarSamp",
+        "Lower",
+        "Upper",
+        "Length",
+        "Reverse",
+        "Repeat",
+        "Ltrim",
+        "Rtrim",
+        "Replace",
+        "Chr",
+        "MD5",
+        "StartsWith",
+        "Abs",
+        "Sqrt",
+        "Exp",
+        "Ceil",
+        "Floor",
+        "Pi",
+        "Degrees",
+        "Radians",
+        "Sin",
+        "Cos",
+        "Tan",
+        "Asin",
+        "Acos",
+        "Atan",
+        "Atan2",
+        "Cbrt",
+        "CurrentTimestamp",
+        "CurrentDate",
+        "Left",
+        "Right",
+        "PercentileCont",
+        "PercentileDisc",
+        "Escape",
+        "Array",
+        "ArrayAgg",
+        "ExplodingGenerateSeries",
+        "Grouping",
+        "GroupingSets",
+        "Rollup",
+        "Cube",
+        "Lateral",
+        "Pow",
+        "IntervalOp",
+    ]
 )
 
 
-def _is(node: exp.Expression | None, kinds: frozenset[exp.DataType.Type]) -> bool:
+def _is(node: exp.Expr | None, kinds: frozenset[exp.DataType.Type]) -> bool:
     return node is not None and isinstance(node.type, exp.DataType) and node.type.this in kinds
 
 
-def _is_known(node: exp.Expression | None) -> bool:
+def _is_known(node: exp.Expr | None) -> bool:
     return node is not None and isinstance(node.type, exp.DataType) and node.type.this not in (_T.UNKNOWN, _T.NULL)
 
 
-def _typed(node: exp.Expression, type: str) -> exp.Expression:
+def _typed(node: exp.Expr, type: str) -> exp.Expr:
     made = exp.cast(node, type, copy=False) if not isinstance(node, exp.Cast) else exp.Cast(this=node, to=exp.DataType.build(type))
     made.type = exp.DataType.build(type)
     return made
 
 
-def _text(node: exp.Expression | None, what: str) -> str:
+def _text(node: exp.Expr | None, what: str) -> str:
     if not isinstance(node, exp.Literal) or not node.is_string:
         raise Refused(f"{what} has to be a plain text")
     return str(node.this)
 
 
-def _no_more(node: exp.Expression, *allowed: str) -> None:
+def _no_more(node: exp.Expr, *allowed: str) -> None:
     """Refuses arguments that a rule doesn't know."""
     for name, value in node.args.items():
         if value and name not in allowed:
@@ -69,12 +193,14 @@ def _no_more(node: exp.Expression, *allowed: str) -> None:
 # -- arithmetic ------------------------------------------------------------------------------------------------------
 
 
-def _divisor(node: exp.Expression) -> exp.Expression:
+def _divisor(node: exp.Expr) -> exp.Expr:
     """As it is where it can't be zero; else zero makes the query fail, as in Postgres, where DuckDB would give null or infinity."""
     inner = node
     while isinstance(inner, (exp.Paren, exp.Neg, exp.Cast)):
         inner = inner.this
     is_nonzero = isinstance(inner, exp.Literal) and not inner.is_string and float(str(inner.this)) != 0
+    if isinstance(inner, exp.Literal) and not is_nonzero:
+        raise Refused("a division by zero, or by a text")
     if is_nonzero or (isinstance(inner, exp.Nullif) and inner.args["expression"].sql() in ("0", "0.0")):
         return node
     if node.find(exp.IntDiv, exp.Mod, exp.Query):
@@ -85,7 +211,7 @@ def _divisor(node: exp.Expression) -> exp.Expression:
     return exp.Case(ifs=[exp.If(this=exp.EQ(this=exp.paren(node.copy()), expression=exp.Literal.number(0)), true=fails)], default=node.copy())
 
 
-def _div(node: exp.Expression) -> exp.Expression:
+def _div(node: exp.Expr) -> exp.Expr:
     """`//` is whole for integers and not for others, as Postgres' `/`."""
     made = exp.IntDiv(this=_wrapped(node.this), expression=_wrapped(_divisor(node.args["expression"])))
     if _is(node.this, INTEGERS) and _is(node.args["expression"], INTEGERS):
@@ -95,23 +221,23 @@ def _div(node: exp.Expression) -> exp.Expression:
     return exp.paren(made, copy=False) if isinstance(node.parent, exp.Binary) else made
 
 
-def _wrapped(node: exp.Expression) -> exp.Expression:
+def _wrapped(node: exp.Expr) -> exp.Expr:
     return exp.paren(node, copy=False) if isinstance(node, (exp.Binary, exp.Case)) else node
 
 
-def _mod(node: exp.Expression) -> exp.Expression:
+def _mod(node: exp.Expr) -> exp.Expr:
     node.set("expression", _wrapped(_divisor(node.args["expression"])))
     return node
 
 
-def _sub(node: exp.Expression) -> exp.Expression:
+def _sub(node: exp.Expr) -> exp.Expr:
     left, right = node.this, node.args["expression"]
     if _is(left, DATES) and _is(right, DATES):
         return _typed(exp.paren(node.copy()), "int")
     return node
 
 
-def _sum(node: exp.Expression) -> exp.Expression:
+def _sum(node: exp.Expr) -> exp.Expr:
     """Of integers it is bigint, of bigint numeric (HUGEINT here)."""
     of = node.this.expressions[0] if isinstance(node.this, exp.Distinct) and node.this.expressions else node.this
     if not _is_known(of):
@@ -124,7 +250,7 @@ def _sum(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _avg(node: exp.Expression) -> exp.Expression:
+def _avg(node: exp.Expr) -> exp.Expr:
     of = node.this.expressions[0] if isinstance(node.this, exp.Distinct) and node.this.expressions else node.this
     if _is(of, frozenset({_T.INTERVAL})) or not _is_known(of):
         raise Refused("avg of something that isn't known to be a number; cast it")
@@ -132,7 +258,7 @@ def _avg(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _around(node: exp.Expression, make: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
+def _around(node: exp.Expr, make: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
     """`make` of an aggregate together with its FILTER and OVER. The whole is replaced; the node itself stays in it."""
     whole = node
     while isinstance(whole.parent, (exp.Filter, exp.Window, exp.WithinGroup)) and whole.arg_key == "this":
@@ -144,7 +270,7 @@ def _around(node: exp.Expression, make: Callable[[exp.Expression], exp.Expressio
     return node
 
 
-def _round(node: exp.Expression) -> exp.Expression:
+def _round(node: exp.Expr) -> exp.Expr:
     """Of double precision to the even neighbour, of numeric away from zero."""
     _no_more(node, "this", "decimals")
     of, decimals = node.this, node.args.get("decimals")
@@ -161,11 +287,11 @@ def _round(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _bare_numeric(node: exp.Cast) -> exp.Expression:
+def _bare_numeric(node: exp.Cast) -> exp.Expr:
     """Numeric without a precision keeps what it is given. Doubles do with their 15 digits, as in Postgres."""
     of = node.this
     if _is(of, frozenset({_T.DECIMAL})):
-        made: exp.Expression = exp.paren(of.copy())
+        made: exp.Expr = exp.paren(of.copy())
         made.type = of.type
         return made
     if _is(of, INTEGERS) or (isinstance(of, exp.Literal) and not of.is_string and "." not in str(of.this)):
@@ -198,7 +324,7 @@ _CASTS: Final = (
 )
 
 
-def _cast(node: exp.Expression) -> exp.Expression:
+def _cast(node: exp.Expr) -> exp.Expr:
     assert isinstance(node, exp.Cast)
     if isinstance(node, exp.TryCast):
         raise Refused("TRY_CAST isn't Postgres'")
@@ -224,13 +350,13 @@ def _cast(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _is_parameter(node: exp.Expression) -> bool:
+def _is_parameter(node: exp.Expr) -> bool:
     return isinstance(node, exp.Parameter)
 
 
-def _to_text(node: exp.Cast) -> exp.Expression:
+def _to_text(node: exp.Cast) -> exp.Expr:
     of, to = node.this, node.to
-    made: exp.Expression = _typed(of.copy(), "text")
+    made: exp.Expr = _typed(of.copy(), "text")
     if _is(of, FLOATS):
         raise Refused("double precision as text; its digits are another's. Cast to numeric(..) first")
     if _is(of, frozenset({_T.INTERVAL, _T.ARRAY, _T.LIST, _T.BINARY, _T.VARBINARY, _T.BLOB, _T.STRUCT, _T.MAP})):
@@ -249,7 +375,7 @@ def _to_text(node: exp.Cast) -> exp.Expression:
 # -- text ------------------------------------------------------------------------------------------------------------
 
 
-def _like(node: exp.Expression) -> exp.Expression:
+def _like(node: exp.Expr) -> exp.Expr:
     """A backslash escapes in Postgres without being asked to."""
     if isinstance(node.parent, exp.Escape):
         return node
@@ -264,7 +390,7 @@ def _like(node: exp.Expression) -> exp.Expression:
 _STRANGE_PATTERN: Final = re.compile(r"\\[^.*+?()\[\]{}|^$\\/dDwWsS\-_,:;'\"#@!%&=<>~` ]|\(\?|\[\[[.:=][^:]|\[[.=]|\*\*\*")
 
 
-def _regular(pattern: exp.Expression | None, *, replaces: bool = False) -> str:
+def _regular(pattern: exp.Expr | None, *, replaces: bool = False) -> str:
     text = _text(pattern, "a regular expression")
     if _STRANGE_PATTERN.search(text):
         raise Refused("a regular expression with signs that mean something else here")
@@ -274,7 +400,7 @@ def _regular(pattern: exp.Expression | None, *, replaces: bool = False) -> str:
 
 
 def _regexp_like(options: str) -> Rule:
-    def rule(node: exp.Expression) -> exp.Expression:
+    def rule(node: exp.Expr) -> exp.Expr:
         _no_more(node, "this", "expression")
         _regular(node.args["expression"])
         made = exp.Anonymous(this="REGEXP_MATCHES", expressions=[node.this.copy(), node.args["expression"].copy(), exp.Literal.string(options)])
@@ -284,7 +410,7 @@ def _regexp_like(options: str) -> Rule:
     return rule
 
 
-def _regexp_replace(node: exp.Expression) -> exp.Expression:
+def _regexp_replace(node: exp.Expr) -> exp.Expr:
     _regular(node.args["expression"], replaces=True)
     replacement = _text(node.args.get("replacement"), "a replacement")
     if re.search(r"\\[^1-9\\]|\\$", replacement):
@@ -298,18 +424,18 @@ def _regexp_replace(node: exp.Expression) -> exp.Expression:
     return exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
 
 
-def _substring(node: exp.Expression) -> exp.Expression:
+def _substring(node: exp.Expr) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
     if not (_whole(start) and (length is None or _whole(length))):
         raise Refused("substring with places that aren't plain positive numbers")
     return node
 
 
-def _whole(node: exp.Expression | None) -> bool:
+def _whole(node: exp.Expr | None) -> bool:
     return isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdecimal() and int(str(node.this)) > 0
 
 
-def _trim(node: exp.Expression) -> exp.Expression:
+def _trim(node: exp.Expr) -> exp.Expr:
     """Without characters it takes off spaces in both."""
     _no_more(node, "this", "expression", "position")
     position = str(node.args.get("position") or "BOTH").upper()
@@ -318,24 +444,24 @@ def _trim(node: exp.Expression) -> exp.Expression:
     return exp.Anonymous(this=name, expressions=[node.this.copy(), (characters or exp.Literal.string(" ")).copy()])
 
 
-def _position(node: exp.Expression) -> exp.Expression:
+def _position(node: exp.Expr) -> exp.Expr:
     _no_more(node, "this", "substr")
     return _typed(node.copy(), "int")
 
 
-def _length(node: exp.Expression) -> exp.Expression:
+def _length(node: exp.Expr) -> exp.Expr:
     if not (_is(node.this, TEXTS) or isinstance(node.this, exp.Literal)):
         raise Refused("length of something that isn't known to be text")
     return _typed(node.copy(), "int")
 
 
-def _split_part(node: exp.Expression) -> exp.Expression:
+def _split_part(node: exp.Expr) -> exp.Expr:
     if not _whole(node.args.get("part_index")) or not _text(node.args.get("delimiter"), "the delimiter of split_part"):
         raise Refused("split_part at a place that isn't a plain positive number")
     return node
 
 
-def _concat(node: exp.Expression) -> exp.Expression:
+def _concat(node: exp.Expr) -> exp.Expr:
     """Nulls are passed over in both; what isn't text is printed."""
     for one in node.expressions:
         of = one.this if isinstance(one, exp.Coalesce) else one
@@ -344,7 +470,7 @@ def _concat(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _dpipe(node: exp.Expression) -> exp.Expression:
+def _dpipe(node: exp.Expr) -> exp.Expr:
     sides = (node.this, node.args["expression"])
     for side in sides:
         if not (_is(side, TEXTS | INTEGERS) or isinstance(side, (exp.Literal, exp.Null, exp.Parameter, exp.DPipe, exp.Paren, exp.Cast, exp.Left))):
@@ -355,11 +481,30 @@ def _dpipe(node: exp.Expression) -> exp.Expression:
 # -- time ------------------------------------------------------------------------------------------------------------
 
 _PARTS: Final = frozenset(
-    "year month day hour minute second epoch dow isodow doy week quarter decade century isoyear millennium microseconds milliseconds".split()
+    [
+        "year",
+        "month",
+        "day",
+        "hour",
+        "minute",
+        "second",
+        "epoch",
+        "dow",
+        "isodow",
+        "doy",
+        "week",
+        "quarter",
+        "decade",
+        "century",
+        "isoyear",
+        "millennium",
+        "microseconds",
+        "milliseconds",
+    ]
 )
 
 
-def _extract(node: exp.Expression) -> exp.Expression:
+def _extract(node: exp.Expr) -> exp.Expr:
     """Extract gives numeric: whole where it is whole, seconds with six digits."""
     part = str(node.this.name).lower()
     of = node.args["expression"]
@@ -382,14 +527,14 @@ def _extract(node: exp.Expression) -> exp.Expression:
     return _typed(node.copy(), "decimal(18,0)")
 
 
-def _date_part(node: exp.Expression) -> exp.Expression:
+def _date_part(node: exp.Expr) -> exp.Expr:
     arguments = node.expressions
     part = _text(arguments[0], "the field of date_part").lower()
     made = _extract(exp.Extract(this=exp.var(part), expression=arguments[1]))
     return _typed(made, "double")
 
 
-def _truncate(node: exp.Expression) -> exp.Expression:
+def _truncate(node: exp.Expr) -> exp.Expr:
     _no_more(node, "this", "unit", "input_type_preserved")
     of = node.this
     unit = str(node.args["unit"].name).lower()
@@ -458,7 +603,7 @@ def to_char_format(text: str) -> str:
     return made
 
 
-def _to_char(node: exp.Expression) -> exp.Expression:
+def _to_char(node: exp.Expr) -> exp.Expr:
     of = node.this
     if not _is(of, DATES | TIMESTAMPS):
         raise Refused("to_char of what isn't known to be a date or a timestamp; numbers aren't printed by it here")
@@ -470,7 +615,7 @@ def _to_char(node: exp.Expression) -> exp.Expression:
     return made
 
 
-def _interval(node: exp.Expression) -> exp.Expression:
+def _interval(node: exp.Expr) -> exp.Expr:
     """Written once more as one text, which both read alike."""
     of, unit = node.this, node.args.get("unit")
     if not isinstance(of, exp.Literal):
@@ -483,7 +628,7 @@ def _interval(node: exp.Expression) -> exp.Expression:
     return made
 
 
-def _at_time_zone(node: exp.Expression) -> exp.Expression:
+def _at_time_zone(node: exp.Expr) -> exp.Expr:
     if not _is(node.this, TIMESTAMPS):
         raise Refused("AT TIME ZONE of what isn't known to be a timestamp")
     _text(node.args["zone"], "a time zone")
@@ -493,7 +638,7 @@ def _at_time_zone(node: exp.Expression) -> exp.Expression:
 # -- aggregates and the rest -----------------------------------------------------------------------------------------
 
 
-def _string_agg(node: exp.Expression) -> exp.Expression:
+def _string_agg(node: exp.Expr) -> exp.Expr:
     of = node.this
     while isinstance(of, (exp.Order, exp.Distinct)):
         of = of.this if isinstance(of, exp.Order) else of.expressions[0]
@@ -502,18 +647,18 @@ def _string_agg(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _log(node: exp.Expression) -> exp.Expression:
+def _log(node: exp.Expr) -> exp.Expr:
     _no_more(node, "this")
     return exp.Anonymous(this="LOG10", expressions=[node.this.copy()])
 
 
-def _order(node: exp.Expression) -> exp.Expression:
+def _order(node: exp.Expr) -> exp.Expr:
     if node.args.get("with_fill"):
         raise Refused("WITH FILL")
     return node
 
 
-def _sign(node: exp.Expression) -> exp.Expression:
+def _sign(node: exp.Expr) -> exp.Expr:
     if _is(node.this, frozenset({_T.DECIMAL})):
         return _typed(node.copy(), "decimal(38,0)")
     if not _is(node.this, FLOATS | INTEGERS):
@@ -522,7 +667,7 @@ def _sign(node: exp.Expression) -> exp.Expression:
 
 
 def _trimmed(name: str) -> Rule:
-    def rule(node: exp.Expression) -> exp.Expression:
+    def rule(node: exp.Expr) -> exp.Expr:
         characters = node.expressions[1] if len(node.expressions) > 1 else exp.Literal.string(" ")
         made = exp.Anonymous(this=name, expressions=[node.expressions[0].copy(), characters.copy()])
         made.type = exp.DataType.build("text")
@@ -531,7 +676,7 @@ def _trimmed(name: str) -> Rule:
     return rule
 
 
-def _power(node: exp.Expression) -> exp.Expression:
+def _power(node: exp.Expr) -> exp.Expr:
     if not all(_is(one, INTEGERS | FLOATS) for one in node.expressions):
         raise Refused("power of what isn't known to be an integer or double precision")
     made = exp.Anonymous(this="POWER", expressions=[one.copy() for one in node.expressions])
@@ -539,14 +684,14 @@ def _power(node: exp.Expression) -> exp.Expression:
     return made
 
 
-def _trunc(node: exp.Expression) -> exp.Expression:
+def _trunc(node: exp.Expr) -> exp.Expr:
     _no_more(node, "this")
     if not _is(node.this, FLOATS | INTEGERS | frozenset({_T.DECIMAL})):
         raise Refused("trunc of what isn't known to be a number")
     return exp.Anonymous(this="TRUNC", expressions=[node.this.copy()])
 
 
-def _locked(node: exp.Expression) -> exp.Expression:
+def _locked(node: exp.Expr) -> exp.Expr:
     raise Refused("FOR UPDATE and FOR SHARE: rows aren't locked here")
 
 

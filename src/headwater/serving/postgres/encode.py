@@ -9,16 +9,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from headwater.engine import Connection, Engine
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.types import WireType, wire_type
 from headwater.spec.names import quote
+
+pc: Any = pyarrow.compute  # it takes more than its stubs know
+Column: TypeAlias = Any  # a pyarrow.Array; its stubs know fewer methods than it has
 
 Format = Literal[0, 1]
 TEXT: Final = 0
@@ -85,7 +88,7 @@ class _Fixed:
 class _Varying:
     """A piece of its own length in each row, without nulls. `sizes` in bytes."""
 
-    values: pa.Array
+    values: Column
     sizes: np.ndarray[Any, Any]
 
 
@@ -100,7 +103,7 @@ def _joined(kind: bytes, count: int | None, pieces: Sequence[_Piece], rows: int)
     run: list[tuple[str, np.ndarray[Any, Any]]] = [("kind", np.full(rows, kind[0], dtype="u1")), ("length", total.astype(">i4"))]
     if count is not None:
         run.append(("count", np.full(rows, count, dtype=">i2")))
-    arrays: list[pa.Array] = []
+    arrays: list[Column] = []
     for piece in pieces:
         if isinstance(piece, _Fixed):
             run.append((f"f{len(run)}", piece.values))
@@ -118,7 +121,7 @@ def _joined(kind: bytes, count: int | None, pieces: Sequence[_Piece], rows: int)
     return memoryview(joined.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
 
 
-def _packed(run: Sequence[tuple[str, np.ndarray[Any, Any]]], rows: int) -> pa.Array:
+def _packed(run: Sequence[tuple[str, np.ndarray[Any, Any]]], rows: int) -> Column:
     """Fixed pieces side by side, as one binary a row."""
     record = np.empty(rows, dtype=np.dtype([(name, values.dtype) for name, values in run]))
     for name, values in run:
@@ -128,22 +131,22 @@ def _packed(run: Sequence[tuple[str, np.ndarray[Any, Any]]], rows: int) -> pa.Ar
     return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(record)])
 
 
-def _offsets(array: pa.Array) -> np.ndarray[Any, Any]:
+def _offsets(array: Column) -> np.ndarray[Any, Any]:
     """Where the values of a binary or string array begin and end in its data."""
     buffer = array.buffers()[1]
     return np.frombuffer(buffer, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
 
 
-def _binaries(offsets: np.ndarray[Any, Any], data: Any) -> pa.Array:
+def _binaries(offsets: np.ndarray[Any, Any], data: Any) -> Column:
     return pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)])
 
 
-def _validity(array: pa.Array) -> np.ndarray[Any, Any] | None:
+def _validity(array: Column) -> np.ndarray[Any, Any] | None:
     """True where there is a value; None when there is one everywhere."""
     return array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
 
 
-def _strings(array: pa.Array) -> list[_Piece]:
+def _strings(array: Column) -> list[_Piece]:
     """A string or binary array as length and value; -1 and nothing for null."""
     if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.binary())
@@ -185,7 +188,7 @@ def _fixed(values: np.ndarray[Any, Any], valid: np.ndarray[Any, Any] | None) -> 
 # -- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def _numerics(array: pa.Array) -> list[_Piece]:
+def _numerics(array: Column) -> list[_Piece]:
     """Decimals as Postgres' base-10000 digits: count, weight, sign, scale, digits, without zeros at either end."""
     scale = array.type.scale
     valid = _validity(array)
@@ -235,7 +238,7 @@ def _numerics(array: pa.Array) -> list[_Piece]:
     return [_rows_of_bytes(matrix, kept)]
 
 
-def _halves(array: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _halves(array: Column) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The upper (signed) and lower 64 bits of decimals; 0 where null."""
     raw = np.frombuffer(array.buffers()[1], dtype=np.int64)[2 * array.offset : 2 * (array.offset + len(array))].reshape(-1, 2)
     high, low = raw[:, 1].copy(), raw[:, 0].copy().view(np.uint64)
@@ -268,7 +271,7 @@ def _divided(limbs: list[np.ndarray[Any, Any]], by: int) -> tuple[list[np.ndarra
     return quotients, rest
 
 
-def _float_text(array: pa.Array) -> pa.Array:
+def _float_text(array: Column) -> Column:
     """Floats as Postgres prints them: the shortest digits that give the value back; in powers of ten from 1e15 (real: 1e6) and below 1e-4."""
     is_single = pa.types.is_float32(array.type)
     values = np.abs(np.nan_to_num(array.fill_null(0).to_numpy(zero_copy_only=False), nan=0.0, posinf=0.0, neginf=0.0))
@@ -301,11 +304,11 @@ def _one_float(value: Any, limit: int) -> str:
 # -- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _decimal(array: pa.Array) -> pa.Array:
+def _decimal(array: Column) -> Column:
     return array if pa.types.is_decimal128(array.type) else array.cast(pa.decimal128(38, getattr(array.type, "scale", 0)))
 
 
-def _binary_numbers(array: pa.Array, oid: int) -> np.ndarray[Any, Any]:
+def _binary_numbers(array: Column, oid: int) -> np.ndarray[Any, Any]:
     """Values as the wire has them, big-endian; anything where null."""
     if oid == pg.BOOL:
         return array.fill_null(False).to_numpy(zero_copy_only=False).astype("i1")
@@ -330,14 +333,16 @@ def _binary_numbers(array: pa.Array, oid: int) -> np.ndarray[Any, Any]:
     return array.fill_null(0).to_numpy(zero_copy_only=False).astype(_FIXED[oid])
 
 
-def _binary(array: pa.Array, duckdb_type: str, wire: WireType) -> list[_Piece]:
+def _binary(array: Column, duckdb_type: str, wire: WireType) -> list[_Piece]:
     if wire.oid in _FIXED:
         return _fixed(_binary_numbers(array, wire.oid).astype(_FIXED[wire.oid]), _validity(array))
     if wire.oid == pg.NUMERIC:
         return _numerics(_decimal(array))
     if wire.oid == pg.INTERVAL:
         valid = _validity(array)
-        raw = np.frombuffer(array.buffers()[1], dtype=[("months", "<i4"), ("days", "<i4"), ("nanos", "<i8")])[array.offset : array.offset + len(array)]
+        raw = np.frombuffer(array.buffers()[1], dtype=[("months", "<i4"), ("days", "<i4"), ("nanos", "<i8")])[
+            array.offset : array.offset + len(array)
+        ]
         values = np.zeros(len(array), dtype=[("micros", ">i8"), ("days", ">i4"), ("months", ">i4")])
         values["micros"], values["days"], values["months"] = raw["nanos"] // 1000, raw["days"], raw["months"]
         return _fixed(values, valid)
@@ -349,7 +354,7 @@ def _binary(array: pa.Array, duckdb_type: str, wire: WireType) -> list[_Piece]:
     return _strings(array)
 
 
-def _arrays(array: pa.Array, element: str) -> list[_Piece]:
+def _arrays(array: Column, element: str) -> list[_Piece]:
     """One-dimensional arrays: dimensions, whether there are nulls, the element's type, length and lower bound, elements with their lengths."""
     if pa.types.is_fixed_size_list(array.type):
         array = array.cast(pa.list_(array.type.value_type))
@@ -383,7 +388,7 @@ def _arrays(array: pa.Array, element: str) -> list[_Piece]:
     return [_rows_of_bytes(head, kept), _Varying(values, sizes)]
 
 
-def _side_by_side(pieces: Sequence[_Piece], rows: int) -> pa.Array:
+def _side_by_side(pieces: Sequence[_Piece], rows: int) -> Column:
     arrays = [_packed([("v", piece.values)], rows) if isinstance(piece, _Fixed) else piece.values for piece in pieces]
     return arrays[0] if len(arrays) == 1 else pc.binary_join_element_wise(*arrays, pa.scalar(b"", pa.binary()))
 
@@ -461,11 +466,12 @@ def _element_text_sql(column: str, duckdb_type: str) -> str:
     text = _text_sql(column, duckdb_type) or f"{column}::VARCHAR"
     if wire.oid in (pg.TEXT, pg.BYTEA, pg.TIMESTAMP, pg.TIMESTAMPTZ, pg.DATE):
         escaped = f"replace(replace({text}, '\\', '\\\\'), '\"', '\\\"')"
-        return f"CASE WHEN {text} = '' OR upper({text}) = 'NULL' OR regexp_matches({text}, '[{{}}\",\\\\\\s]') THEN '\"' || {escaped} || '\"' ELSE {text} END"
+        strange = f"regexp_matches({text}, '[{{}}\",\\\\\\s]')"
+        return f"CASE WHEN {text} = '' OR upper({text}) = 'NULL' OR {strange} THEN '\"' || {escaped} || '\"' ELSE {text} END"
     return text
 
 
-def _by_arrow(field: Field, array: pa.Array) -> pa.Array | None:
+def _by_arrow(field: Field, array: Column) -> Column | None:
     """The text of a column where Arrow prints as Postgres does, or can be made to; None where DuckDB shall."""
     oid = field.wire.oid
     if oid in _NUMBERS:
@@ -492,7 +498,7 @@ def _by_arrow(field: Field, array: pa.Array) -> pa.Array | None:
     return None
 
 
-def _decimal_text(array: pa.Array) -> pa.Array:
+def _decimal_text(array: Column) -> Column:
     text = pc.cast(array, pa.string())
     if getattr(array.type, "scale", 0) <= 6:
         return text
@@ -503,7 +509,7 @@ def _decimal_text(array: pa.Array) -> pa.Array:
     return text
 
 
-def _clock_text(array: pa.Array) -> pa.Array | None:
+def _clock_text(array: Column) -> Column | None:
     """Timestamps and times, of the years 1 to 9999, without zeros at the end of their fraction; None for other years."""
     zone = ""
     if pa.types.is_timestamp(array.type):
@@ -528,12 +534,12 @@ def _clock_text(array: pa.Array) -> pa.Array | None:
     return pc.binary_join_element_wise(text, zone, "") if zone else text
 
 
-def _is_within(numbers: pa.Array, least: int, most: int) -> bool:
+def _is_within(numbers: Column, least: int, most: int) -> bool:
     bounds = pc.min_max(numbers)
     return bounds["min"].as_py() is None or (bounds["min"].as_py() >= least and bounds["max"].as_py() <= most)
 
 
-def _uuid_bytes(array: pa.Array) -> pa.Array:
+def _uuid_bytes(array: Column) -> Column:
     """UUIDs, which come as text, as their 16 bytes."""
     valid = _validity(array)
     digits = "".join(array.drop_null().to_pylist()).replace("-", "")
@@ -565,17 +571,17 @@ class Encoder:
         binary = [Field(column.name, column.type, BINARY, column.wire) for column in columns]
         return self._parts(batch, binary, lambda arrays, rows: _joined(b"d", len(binary), _all_pieces(arrays, binary), rows))
 
-    def copy_text(self, batch: pa.RecordBatch, columns: Sequence[Field], line: Callable[[list[pa.Array]], pa.Array]) -> Iterator[memoryview]:
+    def copy_text(self, batch: pa.RecordBatch, columns: Sequence[Field], line: Callable[[list[Column]], Column]) -> Iterator[memoryview]:
         """CopyData messages, one a row; `line` makes the lines, with their ends, of the columns' texts."""
         text = [Field(column.name, column.type, TEXT, column.wire) for column in columns]
 
-        def encode(arrays: list[pa.Array], rows: int) -> memoryview:
+        def encode(arrays: list[Column], rows: int) -> memoryview:
             return _joined(b"d", None, [piece for piece in _strings(line(arrays)) if isinstance(piece, _Varying)], rows)
 
         return self._parts(batch, text, encode)
 
     def _parts(
-        self, batch: pa.RecordBatch, columns: Sequence[Field], encode: Callable[[list[pa.Array], int], memoryview]
+        self, batch: pa.RecordBatch, columns: Sequence[Field], encode: Callable[[list[Column], int], memoryview]
     ) -> Iterator[memoryview]:  # fmt: skip
         if batch.num_rows > _FEWEST_ROWS and batch.nbytes > _MOST_BYTES:
             half = batch.num_rows // 2
@@ -584,14 +590,14 @@ class Encoder:
         elif batch.num_rows:
             yield encode(self._arrays(batch, columns), batch.num_rows)
 
-    def _arrays(self, batch: pa.RecordBatch, columns: Sequence[Field]) -> list[pa.Array]:
+    def _arrays(self, batch: pa.RecordBatch, columns: Sequence[Field]) -> list[Column]:
         """Each column as its text, or as the Arrow array that its binary form is made of."""
-        arrays: list[pa.Array | None] = []
+        arrays: list[Column | None] = []
         expressions: list[str] = []
         asked: list[int] = []
         for place, field in enumerate(columns):
             array = batch.column(place)
-            made: pa.Array | None = array
+            made: Column | None = array
             sql: str | None = None
             if field.format == TEXT:
                 made = _by_arrow(field, array)
@@ -615,7 +621,7 @@ class Encoder:
             self._ask(batch, expressions, asked, arrays)
         return [array for array in arrays if array is not None]
 
-    def _ask(self, batch: pa.RecordBatch, expressions: Sequence[str], asked: Sequence[int], arrays: list[pa.Array | None]) -> None:
+    def _ask(self, batch: pa.RecordBatch, expressions: Sequence[str], asked: Sequence[int], arrays: list[Column | None]) -> None:
         named = pa.Table.from_arrays([batch.column(place) for place in asked], names=[f"c{place}" for place in asked])
         with self._engine.connection() as connection:
             answer = _printed(connection, named, expressions)
@@ -632,7 +638,7 @@ def _printed(connection: Connection, rows: pa.Table, expressions: Sequence[str])
         connection.unregister("batch")
 
 
-def _all_pieces(arrays: Sequence[pa.Array], columns: Sequence[Field]) -> list[_Piece]:
+def _all_pieces(arrays: Sequence[Column], columns: Sequence[Field]) -> list[_Piece]:
     pieces: list[_Piece] = []
     for array, field in zip(arrays, columns, strict=True):
         if field.format == TEXT or field.wire.oid == pg.UUID or (field.wire.oid == pg.JSON and field.type != "JSON"):

@@ -26,7 +26,29 @@ from headwater.serving.session import Service, VisibleTable
 _TABLES_AGE = 5.0
 _QUERIES: Final = frozenset({"select", "with", "values", "table", "(", "from", "explain", "describe", "summarize", "pivot", "unpivot"})
 _SESSION_WORDS: Final = frozenset(
-    "begin start commit end rollback abort savepoint release set show reset discard declare fetch move close deallocate listen unlisten notify lock".split()
+    [
+        "begin",
+        "start",
+        "commit",
+        "end",
+        "rollback",
+        "abort",
+        "savepoint",
+        "release",
+        "set",
+        "show",
+        "reset",
+        "discard",
+        "declare",
+        "fetch",
+        "move",
+        "close",
+        "deallocate",
+        "listen",
+        "unlisten",
+        "notify",
+        "lock",
+    ]
 )
 _ALLOWED_WHEN_FAILED: Final = frozenset({"rollback", "abort", "commit", "end"})
 
@@ -273,7 +295,8 @@ class Session:
             words.accept("savepoint")
             self._drop_savepoints(words.name(), keeps=False)
             return Outcome("RELEASE")
-        words.accept("work") or words.accept("transaction")
+        if not words.accept("work"):
+            words.accept("transaction")
         if word in ("rollback", "abort") and words.accept("to"):
             words.accept("savepoint")
             self._need_transaction("ROLLBACK TO SAVEPOINT")
@@ -468,7 +491,8 @@ class Session:
 def _fetch(sql: str) -> tuple[str, int | None]:
     """Cursor and number of rows (None: all) of FETCH and MOVE, which go forward only."""
     words = Words(sql)
-    words.accept("fetch") or words.expect("move")
+    if not words.accept("fetch"):
+        words.expect("move")
     count: int | None = 1
     words.accept("forward")
     if words.accept("next") or words.peek() in ("from", "in"):
@@ -479,7 +503,8 @@ def _fetch(sql: str) -> tuple[str, int | None]:
         raise WireError("55000", "a cursor goes forward only here")
     elif words.peek().isdecimal():
         count = int(words.value())
-    words.accept("from") or words.accept("in")
+    if not words.accept("from"):
+        words.accept("in")
     name = words.name()
     words.end()
     return name, count

@@ -65,7 +65,9 @@ def error_response(error: Exception, severity: str = "ERROR") -> bytes:
     if isinstance(error, codec.Malformed):
         return codec.notice(b"E", "FATAL", "08P01", {"M": str(error)})
     if isinstance(error, errors.HeadwaterError):
-        detail = "; ".join(f"{word}: {value}" for word, value in (("expected", error.expected), ("found", error.found), ("data", error.state)) if value)
+        detail = "; ".join(
+            f"{word}: {value}" for word, value in (("expected", error.expected), ("found", error.found), ("data", error.state)) if value
+        )
         return codec.notice(b"E", severity, sqlstate(error), _fields(f"{error.code} {error.what}", detail or None, error.hint))
     return codec.notice(b"E", severity, "XX000", {"M": f"the server failed ({type(error).__name__})"})
 

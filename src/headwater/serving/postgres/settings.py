@@ -1,4 +1,4 @@
-"""What a session can SET and SHOW: as Postgres has it where it means something here, remembered where it means nothing, refused where it can't be had."""
+"""What a session can SET and SHOW: real where it means something here, remembered where it doesn't, refused where it can't be had."""
 
 from __future__ import annotations
 

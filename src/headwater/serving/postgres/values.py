@@ -139,7 +139,7 @@ def _binary_array(raw: bytes) -> list[Any]:
         raise WireError("0A000", "a parameter can be an array of one dimension")
     count = struct.unpack("!i", raw[12:16])[0]
     at = 20
-    values = []
+    values: list[Any] = []
     for _ in range(count):
         size = struct.unpack("!i", raw[at : at + 4])[0]
         at += 4

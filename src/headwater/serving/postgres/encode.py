@@ -21,6 +21,7 @@ from headwater.serving.postgres.types import WireType, wire_type
 from headwater.spec.names import quote
 
 pc: Any = pyarrow.compute  # it takes more than its stubs know
+_buffer: Any = pa.py_buffer
 Column: TypeAlias = Any  # a pyarrow.Array; its stubs know fewer methods than it has
 
 Format = Literal[0, 1]
@@ -128,7 +129,7 @@ def _packed(run: Sequence[tuple[str, np.ndarray[Any, Any]]], rows: int) -> Colum
         record[name] = values
     width = record.dtype.itemsize
     offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32)[: rows + 1]
-    return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(record)])
+    return pa.BinaryArray.from_buffers(pa.binary(), rows, [None, _buffer(offsets), _buffer(record)])
 
 
 def _offsets(array: Column) -> np.ndarray[Any, Any]:
@@ -138,7 +139,7 @@ def _offsets(array: Column) -> np.ndarray[Any, Any]:
 
 
 def _binaries(offsets: np.ndarray[Any, Any], data: Any) -> Column:
-    return pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)])
+    return pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, _buffer(offsets.astype(np.int32)), _buffer(data)])
 
 
 def _validity(array: Column) -> np.ndarray[Any, Any] | None:
@@ -308,7 +309,7 @@ def _decimal(array: Column) -> Column:
     return array if pa.types.is_decimal128(array.type) else array.cast(pa.decimal128(38, getattr(array.type, "scale", 0)))
 
 
-def _binary_numbers(array: Column, oid: int) -> np.ndarray[Any, Any]:
+def _binary_numbers(array: Column, oid: int) -> Any:
     """Values as the wire has them, big-endian; anything where null."""
     if oid == pg.BOOL:
         return array.fill_null(False).to_numpy(zero_copy_only=False).astype("i1")

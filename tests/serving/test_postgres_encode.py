@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import struct
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -98,6 +99,8 @@ def test_psycopg_reads_what_was_in_the_arrow_batch(encoder: Encoder, type: str, 
     columns = fields(["v", "n"], [type, "INTEGER"], [format])
     rows = _decoded(b"".join(encoder.data_rows(batch, columns)), [one.wire.oid for one in columns], format)
     expected = batch.column(0).to_pylist()
+    if type == "FLOAT":  # psycopg reads the shortest digits as a double
+        rows = [(None if row[0] is None else struct.unpack("f", struct.pack("f", row[0]))[0], row[1]) for row in rows]
     if type == "UUID":
         expected = [None if one is None else UUID(one) for one in expected]
     assert [row[1] for row in rows] == list(range(offset, len(column)))
@@ -121,7 +124,7 @@ def test_texts_are_those_of_postgres(encoder: Encoder) -> None:
     with psycopg.connect(require_postgres(), options="-c timezone=UTC -c intervalstyle=postgres") as real, Engine() as engine:
         for type, literals in expressions.items():
             for literal in literals:
-                ours = literal.replace(" BC'", " (BC)'")
+                ours = "'0044-03-15 (BC) 00:00:00'" if literal.endswith("00 BC'") else literal.replace(" BC'", " (BC)'")
                 with engine.connection() as connection:
                     batch = connection.execute(f"SELECT {ours}::{type} AS v").arrow().to_batches()[0]
                 sent = b"".join(encoder.data_rows(batch, fields(["v"], [type], [])))[11:].decode() or None

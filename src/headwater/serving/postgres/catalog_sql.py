@@ -383,7 +383,8 @@ def _cast(node: exp.Cast, context: Context) -> exp.Expr:
     # a parameter's value is its own; x::regclass::oid is the number itself
     is_named = isinstance(inner, exp.Anonymous) and str(inner.this).lower() == "hw_regclass_name"
     if is_named and node.to.is_type(exp.DataType.Type.UINT, exp.DataType.Type.BIGINT):
-        return inner.expressions[0]
+        number: exp.Expr = inner.expressions[0]
+        return number
     return node
 
 

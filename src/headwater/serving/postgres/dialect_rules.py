@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
 
@@ -163,7 +163,7 @@ NODES: Final = frozenset(
 )
 
 
-def _is(node: exp.Expr | None, kinds: frozenset[exp.DataType.Type]) -> bool:
+def _is(node: exp.Expr | None, kinds: frozenset[Any]) -> bool:
     return node is not None and isinstance(node.type, exp.DataType) and node.type.this in kinds
 
 

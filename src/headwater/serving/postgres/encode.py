@@ -448,7 +448,8 @@ def _text_sql(column: str, duckdb_type: str) -> str | None:
         return f"to_json({column})::VARCHAR"
     if wire.oid in (pg.DATE, pg.TIMESTAMP, pg.TIMESTAMPTZ):
         text = f"{_microseconds(column, duckdb_type)}::VARCHAR"
-        return f"CASE WHEN {column} < '0001-01-01' THEN replace({text}, ' (BC)', ' BC') ELSE {text} END"
+        christian = f"regexp_replace({text}, '^(.*) \\(BC\\)(.*)$', '\\1\\2 BC')"
+        return f"CASE WHEN {column} < '0001-01-01' THEN {christian} ELSE {text} END"
     if wire.oid == pg.TIME:
         return f"{column}::TIME::VARCHAR"
     return f"{column}::VARCHAR"

@@ -57,6 +57,7 @@
     |   +-- ServerUnreachable       HW-D002   no answer from there                    retry: yes
     |   +-- AnswerBroken            HW-D003   the answer ended too early              retry: yes
     |   +-- ServerFault             HW-D004   the server gave what it never should
+    |   +-- PasswordInClear         HW-D005   a password is taken over TLS only
     +-- Interrupted                 HW-I001   stopped by the user or a time-out
 
 Each error says what failed (`what`), what was expected and found, in what state the data is now, and what to do next (`hint`).
@@ -419,6 +420,10 @@ class AnswerBroken(DoorError):
 
 class ServerFault(DoorError):
     code = "HW-D004"
+
+
+class PasswordInClear(DoorError):
+    code = "HW-D005"
 
 
 class Interrupted(HeadwaterError):

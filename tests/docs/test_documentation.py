@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from headwater import errors
 from headwater.spec import models, sources
 from headwater.spec.checks import CHECK_TYPES
-from headwater.spec.project import EnvironmentConfig, LakeConfig, ProjectConfig
+from headwater.spec.project import EnvironmentConfig, LakeConfig, ProjectConfig, ServeConfig, ServeLimits
 from headwater.spec.sources import Cursor, Parallel, SchemaContract, Source, Stream, StreamColumn
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +29,8 @@ _SETTINGS: list[type[BaseModel]] = [
     ProjectConfig,
     LakeConfig,
     EnvironmentConfig,
+    ServeConfig,
+    ServeLimits,
     Source,
     Stream,
     StreamColumn,

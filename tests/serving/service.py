@@ -123,12 +123,10 @@ class PlainService:
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Description:
         self._refuse(sql)
-        (statement,) = parse_statements(sql)
         with self.engine.connection() as connection:
             count = sql.count("?") or len({word for word in sql.replace(",", " ").replace(")", " ").split() if word.startswith("$")})
-            del statement
             columns = describe_query(connection, sql.replace("?", "NULL") if count else sql)
-        return Description(tuple(Column(name, type) for name, type in columns), ("UNKNOWN",) * count)
+        return Description(tuple(Column(one.name, one.type) for one in columns), ("UNKNOWN",) * count)
 
     def run(
         self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None

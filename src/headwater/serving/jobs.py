@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from headwater.engine import Engine
 from headwater.errors import HeadwaterError, Interrupted, LakeUnavailable, MemoryExceeded, QueryError, SqlDataError, StatementRefused
 from headwater.security.principals import Principal
 from headwater.serving.session import Answer, Service
@@ -26,6 +27,15 @@ TICK: Final = 0.1
 _LOSSY: Final = re.compile(r"\b(BIT|TIME WITH TIME ZONE|TIMETZ|UHUGEINT)\b")
 #: Why a job was stopped whose client is gone.
 LEFT: Final = "the client went away"
+
+
+def closed_engine() -> Engine:
+    """An engine of a door's own, for what only DuckDB knows of its types; it reads nothing from outside."""
+    engine = Engine()
+    with engine.connection() as connection:
+        connection.execute("SET GLOBAL enable_external_access = false")
+        connection.execute("SET GLOBAL lock_configuration = true")
+    return engine
 
 
 class Monitor:
@@ -101,7 +111,8 @@ class Monitor:
 class Job:
     """One query from its start to its last row. `start`, `next` and `close` are called one after the other, by any threads; `stop` at any time by any.
 
-    `is_gone` is asked now and then by the monitor whether the client has left. Errors are HeadwaterErrors without values of rows.
+    It may work for `seconds` in all; after `idle` seconds in which nobody asked for more, it is closed. `is_gone` is asked now and then by the monitor
+    whether the client has left; `on_close` is called once. Errors are HeadwaterErrors without values of rows.
     """
 
     def __init__(
@@ -113,7 +124,9 @@ class Job:
         parameters: Sequence[Any] = (),
         *,
         seconds: float | None = None,
+        idle: float | None = None,
         is_gone: Callable[[], bool] | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self._service = service
         self._monitor = monitor
@@ -121,8 +134,11 @@ class Job:
         self._sql = sql
         self._parameters = parameters
         self._seconds = seconds
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._idle = idle
         self._is_gone = is_gone
+        self._on_close = on_close
+        self._worked = 0.0
+        self._since = time.monotonic()
         self._lock = threading.Lock()
         self._why: str | None = None
         self._is_busy = False
@@ -140,8 +156,8 @@ class Job:
 
     def start(self) -> pa.Schema:
         """Runs the query as far as its first rows."""
-        self._monitor.add(self)
         try:
+            self._monitor.add(self)
             with _Busy(self):
                 self._answer = self._service.run(self.principal, self._sql, self._parameters, started=self._on_start)
                 with self._lock:
@@ -173,16 +189,22 @@ class Job:
 
     def look(self) -> None:
         """For the monitor: stops what is due, interrupts what was stopped and still works."""
+        is_abandoned = False
         with self._lock:
             if self._is_closed:
                 return
+            spent = time.monotonic() - self._since
             if self._why is None:
-                if self._deadline is not None and time.monotonic() > self._deadline:
+                if self._is_busy and self._seconds is not None and self._worked + spent > self._seconds:
                     self._why = f"the query took longer than {self._seconds:g} seconds"
+                elif not self._is_busy and self._idle is not None and spent > self._idle:
+                    self._why, is_abandoned = "nobody asked for its rows for too long", True
                 elif self._is_gone is not None and self._is_gone():
                     self._why = LEFT
             if self._why is not None and self._is_busy and self._interrupt is not None:
                 self._interrupt()
+        if is_abandoned:
+            self.close()
 
     @property
     def stopped(self) -> str | None:
@@ -194,9 +216,9 @@ class Job:
         return self._is_closed
 
     def close(self) -> None:
-        """Gives everything back. Idempotent."""
+        """Gives everything back. Idempotent; nothing is done while the job works."""
         with self._lock:
-            if self._is_closed:
+            if self._is_closed or self._is_busy:
                 return
             self._is_closed = True
             self._interrupt = None
@@ -207,6 +229,8 @@ class Job:
                 self._answer.close()
         finally:
             self._monitor.remove(self)
+            if self._on_close is not None:
+                self._on_close()
 
     def _on_start(self, interrupt: Callable[[], None]) -> None:
         with self._lock:
@@ -214,6 +238,8 @@ class Job:
         self._check()
 
     def _check(self) -> None:
+        if self._is_closed and self._why is None:
+            raise Interrupted("the query has ended")
         if self._why is not None:
             raise Interrupted(self._why, hint=None if self._why == LEFT else "ask for less, or raise serve: limits: in headwater.yaml")
 
@@ -225,12 +251,16 @@ class _Busy:
         self._job = job
 
     def __enter__(self) -> None:
-        self._job._check()
         with self._job._lock:
+            self._job._check()
             self._job._is_busy = True
+            self._job._since = time.monotonic()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._job._lock:
+            now = time.monotonic()
+            self._job._worked += now - self._job._since
+            self._job._since = now
             self._job._is_busy = False
         if error is None or not isinstance(error, Exception):
             return

@@ -6,13 +6,14 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import secrets
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-from headwater.errors import AuthenticationFailed, UsageError
+from headwater.errors import AuthenticationFailed, PasswordInClear, UsageError
 from headwater.security.principals import Principal
 from headwater.serving.session import Service
 from headwater.spec.policies import Door
@@ -64,12 +65,23 @@ def parse_authorization(header: str | None) -> Basic | str:
     if scheme.lower() == "bearer":
         return rest
     try:
-        user, colon, password = base64.b64decode(rest, validate=True).decode().partition(":")
+        # drivers written in Go leave the padding out
+        user, colon, password = base64.b64decode(rest.rstrip("=") + "=" * (-len(rest.rstrip("=")) % 4), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         user, colon, password = "", "", ""
     if not user or not colon or "\x00" in user + password:
         raise AuthenticationFailed("the authorization can't be read", expected="Basic with base64 of name:password")
     return Basic(user, password)
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether the address is this machine itself."""
+    try:
+        found = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 class Logins:
@@ -83,10 +95,11 @@ class Logins:
         self._sessions: dict[bytes, _Kept] = {}
         self._remembered: dict[bytes, _Kept] = {}
 
-    def principal(self, header: str | None, address: str | None, purpose: str | None = None) -> Principal:
-        """The principal of one call. Raises what the service raises, or AuthenticationFailed."""
+    def principal(self, header: str | None, address: str | None, purpose: str | None = None, *, is_private: bool = True) -> Principal:
+        """The principal of one call. Raises what the service raises, or AuthenticationFailed; PasswordInClear where passwords aren't taken:
+        when the connection isn't `is_private` (TLS, or from this machine)."""
         given = parse_authorization(header)
-        found = self._by_password(given, address) if isinstance(given, Basic) else self._by_token(given, address)
+        found = self._by_password(given, address, is_private) if isinstance(given, Basic) else self._by_token(given, address, is_private)
         if purpose is None:
             return found
         return replace(found, purpose=checked_purpose(purpose))
@@ -114,7 +127,9 @@ class Logins:
                 for key in [key for key, one in kept.items() if _has_ended(one, now)]:
                     del kept[key]
 
-    def _by_password(self, given: Basic, address: str | None) -> Principal:
+    def _by_password(self, given: Basic, address: str | None, is_private: bool) -> Principal:
+        if not is_private:
+            raise PasswordInClear("a password is taken over TLS only", hint="connect with TLS, or use a token")
         key = self._hash(f"{address}\x00{given.user}\x00{given.password}")
         now = time.monotonic()
         with self._lock:
@@ -127,7 +142,7 @@ class Logins:
             self._remembered[key] = _Kept(now + REMEMBERED, now, found)
         return found
 
-    def _by_token(self, token: str, address: str | None) -> Principal:
+    def _by_token(self, token: str, address: str | None, is_private: bool) -> Principal:
         key = self._hash(token)
         now = time.monotonic()
         with self._lock:
@@ -142,7 +157,7 @@ class Logins:
         if kept.principal is None:
             assert kept.credentials is not None
             try:
-                found = self._by_password(kept.credentials, address)
+                found = self._by_password(kept.credentials, address, is_private)
             except BaseException:
                 with self._lock:
                     self._sessions.pop(key, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import json
 import logging
 import secrets
@@ -24,7 +23,6 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headwater.engine import Engine
 from headwater.errors import HeadwaterError, Interrupted, LimitReached, UsageError
 from headwater.security.principals import Principal
 from headwater.serving.facets import Checkable, Versioned
@@ -33,9 +31,9 @@ from headwater.serving.http.formats import FORMATS, Format, negotiate
 from headwater.serving.http.problems import Refused
 from headwater.serving.http.tables import Page, find_table, plan_page
 from headwater.serving.http.texts import Style
-from headwater.serving.jobs import LEFT, Job, Monitor, portions
+from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
-from headwater.serving.logins import Basic, Logins, parse_authorization
+from headwater.serving.logins import Logins, is_loopback
 from headwater.serving.session import Service, VisibleTable
 
 log = logging.getLogger("headwater.serving")
@@ -64,7 +62,7 @@ class HttpDoor:
         self.logins = Logins(service, "http")
         self.is_stopping = False
         monitor.every_second(self.logins.tidy)
-        self._engine = Engine()
+        self._engine = closed_engine()
         self._turns = asyncio.Semaphore(limits.queries)
         # logins hash passwords and must not wait behind queries, nor queries behind logins
         self._query_threads = anyio.CapacityLimiter(limits.queries)
@@ -106,8 +104,8 @@ class HttpDoor:
         words = _words(request)
         page = plan_page(table, words, most_rows=self.limits.page, default_rows=min(self.limits.default_page, self.limits.page))
         headers = {"Vary": _VARY, "Cache-Control": "private, no-cache"}
-        if isinstance(self.service, Versioned):
-            version = await self._in_thread(self.service.version, principal)
+        version = await self._in_thread(self.service.version, principal) if isinstance(self.service, Versioned) else None
+        if version is not None:
             headers["ETag"] = _etag(version, principal, str(table.name), words, format.media_type, repr(style))
             if _is_known(request.headers.get("if-none-match"), headers["ETag"]):
                 return Response(status_code=304, headers=headers)
@@ -139,10 +137,8 @@ class HttpDoor:
             raise UsageError("Authorization is given twice")
         header = headers[0] if headers else None
         address = request.client.host if request.client else None
-        if isinstance(parse_authorization(header), Basic) and request.url.scheme != "https" and not is_loopback(address):
-            raise Refused(403, UsageError("a password is taken over TLS only", hint="use https, or a token"))
-        purpose = request.headers.get("x-headwater-purpose")
-        work = partial(self.logins.principal, header, address, purpose)
+        is_private = request.url.scheme == "https" or is_loopback(address)
+        work = partial(self.logins.principal, header, address, request.headers.get("x-headwater-purpose"), is_private=is_private)
         return await anyio.to_thread.run_sync(work, limiter=self._login_threads)
 
     async def _body(self, request: Request) -> bytes:
@@ -187,7 +183,7 @@ class HttpDoor:
             self._turns.release()
 
     def job(self, principal: Principal, sql: str, parameters: Sequence[Any]) -> Job:
-        return Job(self.service, self.monitor, principal, sql, parameters, seconds=self.limits.seconds)
+        return Job(self.service, self.monitor, principal, sql, parameters, seconds=self.limits.seconds, idle=2 * self.limits.idle)
 
     async def begin(self, job: Job, format: type[Format], style: Style) -> tuple[Format, list[bytes], bool]:
         """Runs the query to its first batch: the format, the bytes so far, and whether there may be more. An error until here has a status."""
@@ -216,7 +212,7 @@ class HttpDoor:
 
     def cut(self, client: tuple[str, int] | None) -> None:
         """Ends a client's connection at once."""
-        if client is not None and (transport := self.transports.get(tuple(client))) is not None:
+        if client is not None and (transport := self.transports.get(client)) is not None:
             transport.abort()
 
     async def give_back(self, job: Job, format: Format | None) -> None:
@@ -300,9 +296,10 @@ class _Stream(Response):
             job = door.job(self._principal, self._sql, self._parameters)
             format: Format | None = None
             try:
-                format, parts, has_more = await _unless_left(receive, job, door.begin(job, self._format, self._style))
+                made, parts, has_more = await _unless_left(receive, job, door.begin(job, self._format, self._style))
+                format = made
                 await _send_in_time(door, scope, send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await _unless_left(receive, job, self._send_all(job, format, parts, has_more, scope, send))
+                await _unless_left(receive, job, self._send_all(job, made, parts, has_more, scope, send))
             finally:
                 await door.give_back(job, format)
 
@@ -454,15 +451,6 @@ def _is_value(value: object, depth: int = 0) -> bool:
 
 def _is_text(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def is_loopback(address: str | None) -> bool:
-    try:
-        found = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
 
 
 def _negotiated(request: Request) -> tuple[type[Format], Style]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,8 +71,8 @@ class Format(ABC):
     def _lines(self, batch: pa.RecordBatch, expression: str, separator: str) -> bytes:
         column = self._computed(batch, [f"CAST({expression} AS VARCHAR)"]).column(0).combine_chunks()
         values = column.cast(pa.string())
-        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values), separator)
-        return bytes(joined[0].as_buffer())
+        joined: Any = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values), separator)
+        return memoryview(joined[0].as_buffer()).tobytes()
 
 
 class ArrowFormat(Format):
@@ -252,7 +252,7 @@ class _Sink:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self.closed = False
-        self.file = pa.PythonFile(self, mode="w")
+        self.file = pa.PythonFile(cast(Any, self), mode="w")
 
     def write(self, data: bytes) -> int:
         self._parts.append(bytes(data))

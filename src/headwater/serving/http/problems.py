@@ -30,6 +30,7 @@ STATUSES: Final[dict[str, int]] = {
     "HW-U005": 429,
     "HW-U006": 503,
     "HW-U008": 503,
+    "HW-D005": 403,
     "HW-I001": 504,
 }
 

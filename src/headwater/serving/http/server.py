@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from headwater.errors import DoorClosed
 from headwater.serving.http.app import HttpDoor
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
+from headwater.serving.listening import address_of, listen
 from headwater.serving.session import Service
 
 _START_SECONDS = 30
@@ -38,7 +38,7 @@ class HttpServer:
     ) -> None:
         limits = limits or DoorLimits()
         self.door = HttpDoor(service, monitor, limits)
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         self.is_secure = certificate is not None
@@ -78,8 +78,7 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.is_secure else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.is_secure else 'http'}://{address_of(self.host, self.port)}"
 
     def reload_certificate(self, certificate: Path, key: Path) -> None:
         """New connections get this certificate."""
@@ -110,23 +109,6 @@ class HttpServer:
             asyncio.run(serve())
         finally:
             self._ready.set()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, kind, protocol)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(address)
-            found.listen(2048)
-            found.setblocking(False)
-        except BaseException:
-            found.close()
-            raise
-    except OSError as error:
-        raise DoorClosed(f"{host}:{port} can't be listened on", found=error.strerror, hint="another port: serve: in headwater.yaml") from error
-    return found
 
 
 def _protocol(door: HttpDoor, limits: DoorLimits) -> type[asyncio.Protocol]:

@@ -158,7 +158,7 @@ class Job:
         """Runs the query as far as its first rows."""
         try:
             self._monitor.add(self)
-            with _Busy(self):
+            with _Busy(self, is_reading=False):
                 self._answer = self._service.run(self.principal, self._sql, self._parameters, started=self._on_start)
                 with self._lock:
                     self._interrupt = self._answer.interrupt
@@ -174,7 +174,7 @@ class Job:
     def next(self) -> pa.RecordBatch | None:
         """The next batch that has rows; None after the last."""
         assert self._reader is not None, "start comes first"
-        with _Busy(self):
+        with _Busy(self, is_reading=True):
             for batch in self._reader:
                 if batch.num_rows:
                     return batch
@@ -245,10 +245,11 @@ class Job:
 
 
 class _Busy:
-    """While it is entered the job works; what breaks inside leaves as a HeadwaterError."""
+    """While it is entered the job works. With `is_reading`, what breaks inside leaves as a HeadwaterError: Arrow says it in its own errors."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, is_reading: bool) -> None:
         self._job = job
+        self._is_reading = is_reading
 
     def __enter__(self) -> None:
         with self._job._lock:
@@ -266,7 +267,7 @@ class _Busy:
             return
         if isinstance(error, Interrupted) or not isinstance(error, HeadwaterError):
             self._job._check()
-        if not isinstance(error, HeadwaterError):
+        if self._is_reading and not isinstance(error, HeadwaterError):
             raise broken(error) from error
 
 

@@ -26,5 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
             found.close()
             raise
     except OSError as error:
-        raise DoorClosed(f"{address_of(host, port)} can't be listened on", found=error.strerror, hint="another port: serve: in headwater.yaml") from error
+        raise DoorClosed(
+            f"{address_of(host, port)} can't be listened on", found=error.strerror, hint="another port: serve: in headwater.yaml"
+        ) from error
     return found

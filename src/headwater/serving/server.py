@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,8 +40,44 @@ class OpenDoor:
     is_secure: bool
 
 
-class _Closing(Protocol):
-    def stop(self) -> None: ...
+class _PostgresServer(Protocol):
+    """What `headwater.serving.postgres.serve_postgres` gives."""
+
+    @property
+    def port(self) -> int: ...
+    async def close(self) -> None: ...
+
+
+class _Postgres:
+    """The Postgres wire on an event loop of its own."""
+
+    def __init__(self, service: Service, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="headwater-postgres", daemon=True)
+        self._thread.start()
+        try:
+            begun = import_module(_POSTGRES).serve_postgres(service, host, port, tls)
+            self._server: _PostgresServer = asyncio.run_coroutine_threadsafe(begun, self._loop).result(30)
+        except BaseException as error:
+            self._end()
+            if isinstance(error, OSError):
+                where = address_of(host, port)
+                raise DoorClosed(f"{where} can't be listened on", found=error.strerror, hint="another port: serve: in headwater.yaml") from error
+            raise
+        self.port = self._server.port
+
+    def stop(self) -> None:
+        try:
+            asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(30)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        if not self._thread.is_alive():
+            self._loop.close()
 
 
 class Current:
@@ -94,7 +132,7 @@ class Running:
         doors: Sequence[OpenDoor],
         http: HttpServer | None,
         flight: FlightDoor | None,
-        postgres: _Closing | None,
+        postgres: _Postgres | None,
     ) -> None:
         self._current = current
         self._monitor = monitor
@@ -111,13 +149,17 @@ class Running:
         return {one.door: one.url for one in self.doors}[door]
 
     def reload(self, service: Service | None = None) -> None:
-        """What is asked from now on is asked of `service`; the certificate's files are read again, for new connections of HTTP."""
+        """What is asked from now on is asked of `service`; the certificate's files are read again, for new
+        connections of HTTP and Postgres (gRPC keeps the one it began with)."""
         with self._lock:
             if service is not None:
                 self._current.service = service
-            if self._http is not None and self.certificate is not None:
+            if self.certificate is not None:
                 checked = own_certificate(self.certificate.chain, self.certificate.key)
-                self._http.reload_certificate(checked.chain, checked.key)
+                if self._http is not None:
+                    self._http.reload_certificate(checked.chain, checked.key)
+                if self._postgres is not None and self._postgres.tls is not None:
+                    self._postgres.tls.load_cert_chain(checked.chain, checked.key)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until `stop` has been called; False when that took longer."""
@@ -165,7 +207,7 @@ def serve_all(service: Service, settings: ServeConfig, *, directory: Path, ready
     doors: list[OpenDoor] = []
     http: HttpServer | None = None
     flight: FlightDoor | None = None
-    postgres: Any = None
+    postgres: _Postgres | None = None
 
     def opened(door: Door, url: str) -> None:
         doors.append(OpenDoor(door, url, certificate is not None))
@@ -179,7 +221,7 @@ def serve_all(service: Service, settings: ServeConfig, *, directory: Path, ready
             flight = FlightDoor(current, monitor, settings.host, settings.flight_port, limits=limits, **files)
             opened("flight", flight.url)
         if settings.pg_port is not None and importlib.util.find_spec(_POSTGRES) is not None:
-            postgres = import_module(_POSTGRES).serve_postgres(current, settings.host, settings.pg_port, certificate)
+            postgres = _Postgres(current, settings.host, settings.pg_port, None if certificate is None else _tls(certificate))
             opened("postgres", f"postgresql://{address_of(settings.host, postgres.port)}/{service.name}")
         if not doors:
             raise DoorClosed("no door has a port", hint="give one in serve: in headwater.yaml")
@@ -211,6 +253,13 @@ def limits_of(settings: ServeConfig) -> DoorLimits:
         connections=limits.connections,
         page=limits.page,
     )
+
+
+def _tls(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate.chain, certificate.key)
+    return context
 
 
 def _is_here(host: str) -> bool:

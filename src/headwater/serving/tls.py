@@ -70,7 +70,9 @@ def made_certificate(folder: Path, names: Sequence[str]) -> Certificate:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make(*files, wanted)
     except OSError as error:
-        raise DoorClosed("no certificate can be made", found=f"{error.filename}: {error.strerror}", hint="look at the folder's permissions") from error
+        raise DoorClosed(
+            "no certificate can be made", found=f"{error.filename}: {error.strerror}", hint="look at the folder's permissions"
+        ) from error
     made = _kept(*files, wanted)
     if made is None:
         raise DoorClosed("the certificate that was made can't be read back", found=str(folder))
@@ -195,7 +197,9 @@ def _normal(name: str) -> str:
     except UnicodeError:
         found = ""
     if not found or not all(character.isalnum() or character in "-._" for character in found):
-        raise DoorClosed(f"a certificate can't be made for {name!r}", expected="host names and addresses", hint="look at serve: names in headwater.yaml")
+        raise DoorClosed(
+            f"a certificate can't be made for {name!r}", expected="host names and addresses", hint="look at serve: names in headwater.yaml"
+        )
     return found
 
 

@@ -18,7 +18,6 @@ def _schema(fields: list[Any]) -> pa.Schema:
     return pa.schema(fields)
 
 
-
 CATALOGS: Final = pa.schema([pa.field("catalog_name", _TEXT, False)])
 SCHEMAS: Final = pa.schema([pa.field("catalog_name", _TEXT), pa.field("db_schema_name", _TEXT, False)])
 TABLES: Final = _schema(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -127,7 +127,7 @@ def _answered(handler: Callable[Concatenate[FlightDoor, P], T]) -> Callable[Conc
         except Exception as error:
             raise _flight_error(error) from None
 
-    return cast(Callable[Concatenate[FlightDoor, P], T], answer)
+    return answer  # type: ignore[return-value] # mypy takes the name of the first parameter for a part of the type
 
 
 class FlightDoor(flight.FlightServerBase):

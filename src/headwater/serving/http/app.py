@@ -341,6 +341,8 @@ class _Outermost:
             await send(message)
 
         try:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["query_string"]) > self._door.limits.headers:
+                raise Refused(431, UsageError("the request's head is too large", expected=f"up to {self._door.limits.headers} bytes"))
             await self._router(scope, receive, send_with_headers)
         except (ClientDisconnect, _Left):
             return
@@ -355,7 +357,9 @@ class _Outermost:
     def _answer(self, error: Exception) -> Response:
         headers = {"Cache-Control": "no-store"}
         if isinstance(error, HTTPException):
-            what = {404: "there is nothing at this address", 405: "this address doesn't take that method"}.get(error.status_code, "the request can't be read")
+            what = {404: "there is nothing at this address", 405: "this address doesn't take that method"}.get(
+                error.status_code, "the request can't be read"
+            )
             headers |= dict(error.headers or {})
             error = Refused(error.status_code, UsageError(what, hint="/openapi.json says what there is"), headers)
         if isinstance(error, Refused):

@@ -27,6 +27,7 @@ _ANSWER_STATUSES = {
     "413": "the request is too large",
     "415": "the body isn't application/json",
     "422": "it needs more memory than allowed",
+    "431": "the request's head is too large",
     "429": "as many of yours run as may",
     "500": "a fault in the server",
     "503": "not now; Retry-After says when",
@@ -80,7 +81,10 @@ def document(name: str, limits: DoorLimits) -> dict[str, Any]:
                     "operationId": "tables",
                     "parameters": [purpose],
                     "responses": {
-                        "200": {"description": "tables with columns and keys", "content": {JSON: {"schema": {"$ref": "#/components/schemas/Tables"}}}},
+                        "200": {
+                            "description": "tables with columns and keys",
+                            "content": {JSON: {"schema": {"$ref": "#/components/schemas/Tables"}}},
+                        },
                         **_problems("404", "406", "408", "413", "415", "422", "504"),
                     },
                 }
@@ -183,7 +187,7 @@ def _schemas(limits: DoorLimits) -> dict[str, Any]:
             "type": "object",
             "required": ["type", "title", "status", "detail", "code", "retry"],
             "properties": {
-                **{key: string for key in ("type", "title", "detail", "code", "expected", "found", "state", "hint")},
+                **dict.fromkeys(("type", "title", "detail", "code", "expected", "found", "state", "hint"), string),
                 "status": {"type": "integer"},
                 "retry": {"enum": ["no", "yes", "unknown"]},
             },

@@ -64,7 +64,9 @@ class HttpServer:
         except (OSError, ssl.SSLError) as error:
             self._socket.close()
             self.door.close()
-            raise DoorClosed("the certificate or its key can't be used", found=type(error).__name__, hint="look at serve: in headwater.yaml") from error
+            raise DoorClosed(
+                "the certificate or its key can't be used", found=type(error).__name__, hint="look at serve: in headwater.yaml"
+            ) from error
         if self._config.ssl is not None:
             self._config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         self._server = uvicorn.Server(self._config)

@@ -27,8 +27,7 @@ _ORDERS: Final = ("asc", "desc")
 _NULLS: Final = ("nullsfirst", "nullslast")
 #: Types whose values can be written as text and read back the same. Others are ordered, in cursors, by their text.
 _SCALAR: Final = frozenset(
-    "BOOLEAN TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT FLOAT DOUBLE VARCHAR DATE TIME UUID TIMESTAMP TIMESTAMP_S"
-    " TIMESTAMP_MS TIMESTAMP_NS".split()
+    ["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "VARCHAR", "DATE", "TIME", "UUID", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"]
 ) | {"TIMESTAMP WITH TIME ZONE"}
 
 
@@ -152,7 +151,7 @@ def _keys(table: VisibleTable, by_name: dict[str, VisibleColumn], text: str | No
 
 def _key(column: VisibleColumn, *, is_descending: bool = False, nulls_first: bool = False) -> _Key:
     name = quote(column.name)
-    if column.type in _SCALAR or column.type.startswith("DECIMAL(") and column.type.endswith(")"):
+    if column.type in _SCALAR or (column.type.startswith("DECIMAL(") and column.type.endswith(")")):
         return _Key(name, column.type, is_descending, nulls_first)
     return _Key(f"CAST({name} AS VARCHAR)", "VARCHAR", is_descending, nulls_first)
 

@@ -90,7 +90,11 @@ def csv_value(kind: pa.DataType, sql: str) -> str | None:
 
 def parquet_value(kind: pa.DataType, sql: str) -> str | None:
     """An expression for what Parquet doesn't hold (intervals, unions, DuckDB's own types) as text; None for all else."""
-    return text_value(kind, sql) if any_part(kind, lambda one: pt.is_interval(one) or pt.is_union(one) or isinstance(one, pa.BaseExtensionType)) else None
+    return (
+        text_value(kind, sql)
+        if any_part(kind, lambda one: pt.is_interval(one) or pt.is_union(one) or isinstance(one, pa.BaseExtensionType))
+        else None
+    )
 
 
 def any_part(kind: pa.DataType, wanted: Callable[[pa.DataType], bool]) -> bool:

@@ -55,7 +55,7 @@ class PlainAnswer:
         self._is_open = True
         log.opened += 1
         try:
-            self._result = connection.execute(sql, list(parameters) or None)
+            self._result = connection.execute(sql, _bound(sql, parameters))
         except BaseException:
             self.close()
             raise
@@ -80,6 +80,12 @@ class PlainAnswer:
             self._is_open = False
             self._connection.close()
             self._log.closed += 1
+
+
+def _bound(sql: str, parameters: Sequence[Any]) -> list[Any] | dict[str, Any] | None:
+    if not parameters:
+        return None
+    return {str(place): value for place, value in enumerate(parameters, 1)} if "$1" in sql else list(parameters)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -130,8 +131,8 @@ class PlainService:
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Description:
         self._refuse(sql)
         with self.engine.connection() as connection:
-            count = sql.count("?") or len({word for word in sql.replace(",", " ").replace(")", " ").split() if word.startswith("$")})
-            columns = describe_query(connection, sql.replace("?", "NULL") if count else sql)
+            columns = describe_query(connection, re.sub(r"\?|\$\d+", "NULL", sql))
+        count = len(set(re.findall(r"\$\d+", sql))) or sql.count("?")
         return Description(tuple(Column(one.name, one.type) for one in columns), ("UNKNOWN",) * count)
 
     def run(

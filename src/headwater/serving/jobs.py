@@ -173,8 +173,8 @@ class Job:
 
     def next(self) -> pa.RecordBatch | None:
         """The next batch that has rows; None after the last."""
-        assert self._reader is not None, "start comes first"
         with _Busy(self, is_reading=True):
+            assert self._reader is not None, "start comes first"
             for batch in self._reader:
                 if batch.num_rows:
                     return batch

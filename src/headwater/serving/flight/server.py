@@ -202,8 +202,14 @@ class FlightDoor(flight.FlightServerBase):
         schema = _catalog_schema(name, fields)
         return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(command, [])], -1, -1)
 
-    @_answered
     def get_schema(self, context: Any, descriptor: Any) -> Any:
+        try:
+            return self._schema(context, descriptor)
+        except flight.FlightError as error:  # pyarrow gives these a status in all calls but this one
+            raise InvalidArgument(str(error)) from None
+
+    @_answered
+    def _schema(self, context: Any, descriptor: Any) -> Any:
         principal = self._principal(context)
         name, fields = unpack(descriptor.command or b"")
         if name == "CommandStatementQuery":

@@ -70,6 +70,8 @@ def text_value(kind: pa.DataType, sql: str) -> str:
     if _is_nested(kind):
         value = json_value(kind, sql)
         return f"CASE WHEN {sql} IS NULL THEN NULL ELSE CAST(to_json({value}) AS VARCHAR) END"
+    if pt.is_decimal(kind) and kind.precision == kind.scale:  # DuckDB writes .5 for these
+        return f"regexp_replace(CAST({sql} AS VARCHAR), '^(-?)[.]', '\\10.')"
     return f"CAST({sql} AS VARCHAR)"
 
 

@@ -223,8 +223,8 @@ def connect(
 ) -> Client:
     """A client for the server at `url` (`https://host:8080`), which nothing is asked of yet.
 
-    A `token`, or `user` and `password`, say who asks, `purpose` what for. `certificate` is a PEM file to trust beside, or instead of, the system's: the
-    `authority.pem` of a server that made its own. `timeout` is in seconds, of each wait for the server.
+    A `token`, or `user` and `password`, say who asks, `purpose` what for. `certificate` is a PEM file to trust instead of the
+    system's: the `authority.pem` of a server that made its own. `timeout` is in seconds, of each wait for the server.
     """
     return Client(url, token, user=user, password=password, certificate=certificate, purpose=purpose, timeout=timeout)
 

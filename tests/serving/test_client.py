@@ -17,7 +17,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
-from serving.doors_service import Column, PlainService, Table
 
 import headwater
 from headwater.errors import (
@@ -37,6 +36,7 @@ from headwater.errors import (
 from headwater.serving.server import OpenDoor, Running, serve_all
 from headwater.serving.tls import made_certificate, own_certificate, served_names
 from headwater.spec.project import ServeConfig
+from serving.doors_service import Column, PlainService, Table
 
 DOORS = {"http_port": 0, "flight_port": 0, "pg_port": None}
 
@@ -75,7 +75,9 @@ def test_rows_come_as_arrow_as_rows_and_as_batches(client: headwater.Client, ser
 
 def test_parameters_of_every_kind_are_sent(client: headwater.Client) -> None:
     values = [1, "x", None, True, 1.5, Decimal("0.1"), date(2024, 2, 29), datetime(2024, 1, 1, tzinfo=UTC), [1, 2], float("nan")]
-    casts = "$1::INT, $2, $3, $4::BOOL, $5::DOUBLE, $6::DECIMAL(3,1), $7::DATE, $8::TIMESTAMPTZ = '2024-01-01 00:00:00+00', $9::INT[], isnan($10::DOUBLE)"
+    casts = (
+        "$1::INT, $2, $3, $4::BOOL, $5::DOUBLE, $6::DECIMAL(3,1), $7::DATE, $8::TIMESTAMPTZ = '2024-01-01 00:00:00+00', $9::INT[], isnan($10::DOUBLE)"
+    )
     assert client.query(f"SELECT {casts}", values).rows() == [(1, "x", None, True, 1.5, Decimal("0.1"), date(2024, 2, 29), True, [1, 2], True)]
     with pytest.raises(UsageError, match="can't be sent"):
         client.query("SELECT $1", [object()])
@@ -84,7 +86,12 @@ def test_parameters_of_every_kind_are_sent(client: headwater.Client) -> None:
 def test_tables_are_listed(client: headwater.Client) -> None:
     (table,) = client.tables()
     assert (table.name, table.kind, table.primary_key) == ("marts.t", "table", ("a",))
-    assert (table.columns[0].name, table.columns[0].type, table.columns[0].nullable, table.columns[0].description) == ("a", "INTEGER", False, "a number")
+    assert (table.columns[0].name, table.columns[0].type, table.columns[0].nullable, table.columns[0].description) == (
+        "a",
+        "INTEGER",
+        False,
+        "a number",
+    )
 
 
 def test_errors_are_those_of_the_server(client: headwater.Client, running: Running, service: PlainService) -> None:

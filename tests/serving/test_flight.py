@@ -17,13 +17,13 @@ import pytest
 from adbc_driver_flightsql import DatabaseOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving.doors_service import Column, PlainService, Relationship, Table
 
 from headwater.serving.flight.protobuf import Fields, Malformed, pack, unpack, write
 from headwater.serving.flight.server import FlightDoor
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
 from headwater.serving.tls import made_certificate
+from serving.doors_service import Column, PlainService, Relationship, Table
 
 LONG = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE a.range + b.range = -1"
 
@@ -39,7 +39,9 @@ def wait_until(condition: Any, seconds: float = 20) -> None:
 def service() -> Iterator[PlainService]:
     service = PlainService()
     service.execute("CREATE SCHEMA marts")
-    service.execute("CREATE TABLE marts.orders AS SELECT i::INTEGER AS id, 'note ' || i AS note, i * 1.5::DECIMAL(10,2) AS amount FROM range(300000) t(i)")
+    service.execute(
+        "CREATE TABLE marts.orders AS SELECT i::INTEGER AS id, 'note ' || i AS note, i * 1.5::DECIMAL(10,2) AS amount FROM range(300000) t(i)"
+    )
     columns = (Column("id", "INTEGER", False), Column("note", "VARCHAR", True, "free text"), Column("amount", "DECIMAL(29,2)"))
     service.tables_seen = (
         Table("marts.orders", "table", columns, ("id",)),
@@ -113,8 +115,7 @@ def test_adbc_sees_the_catalog(door: FlightDoor, service: PlainService) -> None:
 def test_errors_have_our_codes_and_no_trace(door: FlightDoor, service: PlainService, sql: str, kind: type[Exception], code: str) -> None:
     with connect(door, service) as connection, connection.cursor() as cursor:
         with pytest.raises(kind) as caught:
-            cursor.execute(sql)
-            cursor.fetchall()
+            cursor.execute(sql).fetchall()
         assert code in str(caught.value)
         assert not any(word in str(caught.value) for word in ("Traceback", ".py", "note 0"))
         cursor.execute("SELECT 1")
@@ -136,13 +137,16 @@ def test_an_error_midway_and_a_fault_say_nothing_of_values(door: FlightDoor, ser
 
 def test_nothing_can_be_changed(door: FlightDoor, service: PlainService) -> None:
     client, options = bare(door, service)
+
+    def put(command: bytes) -> None:
+        writer, reader = client.do_put(flight.FlightDescriptor.for_command(command), pa.schema([("a", pa.int32())]), options)
+        writer.done_writing()
+        reader.read()
+        writer.close()
+
     for name in ("CommandStatementUpdate", "CommandPreparedStatementUpdate", "CommandStatementIngest"):
-        descriptor = flight.FlightDescriptor.for_command(pack(name, write({1: b"DELETE FROM marts.orders"})))
         with pytest.raises(flight.FlightUnauthorizedError, match="nothing is changed"):
-            writer, reader = client.do_put(descriptor, pa.schema([("a", pa.int32())]), options)
-            writer.done_writing()
-            reader.read()
-            writer.close()
+            put(pack(name, write({1: b"DELETE FROM marts.orders"})))
     client.close()
 
 
@@ -223,10 +227,9 @@ def test_tickets_that_nobody_fetches_are_given_back(door: FlightDoor, service: P
 
 
 def test_the_purpose_reaches_the_principal(door: FlightDoor, service: PlainService) -> None:
-    with connect(door, service, **{f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}x-headwater-purpose": "churn"}) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchall()
+    option = f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}x-headwater-purpose"
+    with connect(door, service, **{option: "churn"}) as connection, connection.cursor() as cursor:
+        assert cursor.execute("SELECT 1").fetchall() == [(1,)]
     assert (service.principals[-1].purpose, service.principals[-1].door) == ("churn", "flight")
 
 
@@ -238,9 +241,8 @@ def test_queries_can_be_cancelled(door: FlightDoor, service: PlainService) -> No
     reader.read_chunk()
     (answer,) = client.do_action(flight.Action("CancelQuery", request), bob)
     assert unpack(answer.body.to_pybytes())[1].number(1) == 1
-    with pytest.raises(flight.FlightCancelledError, match="cancelled"):
-        while True:  # read_all would take it for a signal to this process
-            reader.read_chunk()
+    with pytest.raises(flight.FlightCancelledError, match="cancelled"):  # read_all would take it for a signal to this process
+        list(iter(reader.read_chunk, None))
     (answer,) = client.do_action(flight.Action("CancelFlightInfo", write({1: info.serialize()})), bob)
     assert Fields(answer.body.to_pybytes()).number(1) == 3
     client.close()
@@ -287,7 +289,9 @@ def test_keys_types_and_cross_references(door: FlightDoor, service: PlainService
         assert table.schema == info.schema == client.get_schema(flight.FlightDescriptor.for_command(command), bob).schema
         return table.to_pylist()
 
-    assert [(row["table_name"], row["column_name"], row["key_sequence"]) for row in rows("CommandGetPrimaryKeys", {3: b"orders"})] == [("orders", "id", 1)]
+    assert [(row["table_name"], row["column_name"], row["key_sequence"]) for row in rows("CommandGetPrimaryKeys", {3: b"orders"})] == [
+        ("orders", "id", 1)
+    ]
     for name, fields in (("ImportedKeys", {3: b"lines"}), ("ExportedKeys", {3: b"orders"}), ("CrossReference", {3: b"orders", 6: b"lines"})):
         (key,) = rows(f"CommandGet{name}", fields)
         assert (key["pk_table_name"], key["pk_column_name"], key["fk_table_name"], key["fk_column_name"]) == ("orders", "id", "lines", "order_id")

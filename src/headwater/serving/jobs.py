@@ -109,10 +109,10 @@ class Monitor:
 
 
 class Job:
-    """One query from its start to its last row. `start`, `next` and `close` are called one after the other, by any threads; `stop` at any time by any.
+    """One query from its start to its last row. `start`, `next` and `close` are called one after the other, by any threads; `stop` at any time.
 
-    It may work for `seconds` in all; after `idle` seconds in which nobody asked for more, it is closed. `is_gone` is asked now and then by the monitor
-    whether the client has left; `on_close` is called once. Errors are HeadwaterErrors without values of rows.
+    It may work for `seconds` in all; after `idle` seconds in which nobody asked for more, it is closed. `is_gone` is asked now and then, by the
+    monitor, whether the client has left; `on_close` is called once. Errors are HeadwaterErrors without values of rows, but for faults of our own.
     """
 
     def __init__(

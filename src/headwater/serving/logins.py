@@ -1,4 +1,7 @@
-"""Who is at the door: what stands in an Authorization header becomes a principal. Passwords are hashed slowly, so what they opened is remembered a while."""
+"""Who is at the door: what stands in an Authorization header becomes a principal.
+
+Passwords are hashed slowly, so what they opened is remembered a while.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ def is_loopback(address: str | None) -> bool:
 
 
 class Logins:
-    """The logins of one door. Thread-safe. Tokens and passwords are kept as keyed hashes only, but for a handshake's password until its first call."""
+    """The logins of one door. Thread-safe. Tokens and passwords are kept as keyed hashes, but for a handshake's until its first call."""
 
     def __init__(self, service: Service, door: Door) -> None:
         self._service = service

@@ -190,8 +190,8 @@ class Running:
 def serve_all(service: Service, settings: ServeConfig, *, directory: Path, ready: Callable[[OpenDoor], None] = lambda door: None) -> Running:
     """Opens every door that `settings` has a port for, and calls `ready` for each as soon as it takes callers.
 
-    Relative paths of certificates are those of `directory`, the project's; one that is made lies in its `.headwater/tls`. Raises DoorClosed, after closing
-    what was open, when one of them can't be opened.
+    Relative paths of certificates are those of `directory`, the project's; one that is made lies in its `.headwater/tls`. Raises
+    DoorClosed, after closing what was open, when one of them can't be opened.
     """
     for module in ("starlette", "uvicorn", "cryptography"):
         if importlib.util.find_spec(module) is None:

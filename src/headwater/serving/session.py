@@ -109,7 +109,7 @@ class Service(Protocol):
         ...
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
-        """Binds a query and runs nothing. `parameter_types` are what the client says of its parameters: DuckDB type names, `UNKNOWN` where it doesn't."""
+        """Binds a query and runs nothing. `parameter_types` are DuckDB type names, as far as the client says them; else `UNKNOWN`."""
         ...
 
     def run(

@@ -278,7 +278,7 @@ def encoded(format: Format, batch: pa.RecordBatch | None) -> list[bytes]:
 
 
 class _Stream(Response):
-    """The rows of a query as they come. The next batch is read when the last one is sent, so a slow reader costs no memory; one who has gone, no time."""
+    """The rows of a query as they come. The next batch is read when the last is sent: a slow reader costs no memory, one who has gone no time."""
 
     def __init__(self, door: HttpDoor, principal: Principal, sql: str, parameters: Sequence[Any], format: type[Format], style: Style) -> None:
         super().__init__(media_type=format.media_type, headers={"Vary": _VARY, "Cache-Control": "no-store"})

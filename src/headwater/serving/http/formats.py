@@ -58,7 +58,7 @@ class Format(ABC):
             self._connection = None
 
     def _computed(self, batch: pa.RecordBatch, expressions: Sequence[str]) -> pa.Table:
-        """DuckDB's results for expressions over the columns c0, c1, ..: names of our own, since `to_json(x)` would take a column x before all else."""
+        """DuckDB's results for expressions over the columns c0, c1, ..: names of our own, as `to_json(x)` takes a column x before all else."""
         if self._connection is None:
             self._connection = self._engine.connection()
         names = [f"c{index}" for index in range(batch.num_columns)]

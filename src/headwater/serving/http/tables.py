@@ -1,4 +1,7 @@
-"""`GET /v1/tables/..`: a table's rows by filters, order and page. Names come from the tables one may see, values are bound: no text of a request gets into SQL."""
+"""`GET /v1/tables/..`: a table's rows by filters, order and page.
+
+Names come from the tables one may see and values are bound: no text of a request gets into SQL.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,28 @@ _ORDERS: Final = ("asc", "desc")
 _NULLS: Final = ("nullsfirst", "nullslast")
 #: Types whose values can be written as text and read back the same. Others are ordered, in cursors, by their text.
 _SCALAR: Final = frozenset(
-    ["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "VARCHAR", "DATE", "TIME", "UUID", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"]
+    [
+        "BOOLEAN",
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "HUGEINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "FLOAT",
+        "DOUBLE",
+        "VARCHAR",
+        "DATE",
+        "TIME",
+        "UUID",
+        "TIMESTAMP",
+        "TIMESTAMP_S",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+    ]
 ) | {"TIMESTAMP WITH TIME ZONE"}
 
 

@@ -21,8 +21,8 @@ class Style:
 def json_value(kind: pa.DataType, sql: str, style: Style = Style(), depth: int = 0) -> str:
     """An expression whose `to_json` is the value of `sql` as this door writes it; `sql` itself where nothing is to be done.
 
-    Decimals are strings with all their digits, integers numbers with all of theirs; NaN and infinities are the strings NaN, Infinity and -Infinity; times
-    are ISO 8601, those with a zone in UTC; intervals ISO durations; bytes base64.
+    Decimals are strings with all their digits, integers numbers with all of theirs; NaN and infinities are the strings NaN, Infinity and -Infinity;
+    times are ISO 8601, those with a zone in UTC; intervals ISO durations; bytes base64.
     """
     if pt.is_floating(kind):
         finite = f"to_json({sql})" if pt.is_float64(kind) else f"CAST(CAST({sql} AS VARCHAR) AS JSON)"

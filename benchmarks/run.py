@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [NAME ...] [--quick] [--no-peers]
 
-Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`; without any, all of them. The section of results.md for
+Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`, `doors`; without any, all of them. The section of results.md for
 each is replaced by the new measurement; the others stay. Peers (dbt-duckdb, SQLMesh, dlt) are installed into `.peers-venv` if that works.
 """
 
@@ -51,6 +51,7 @@ def commands(quick: bool, peers: Path | None) -> dict[str, list[str]]:
         "postgres": ["bench_postgres.py", *(["--rows", "600000"] if quick else []), *rounds, *with_peers],
         "checks": ["bench_checks.py"],
         "lineage": ["bench_lineage.py"],
+        "doors": ["bench_doors.py", *(["--rows", "100000"] if quick else []), *rounds],
     }
 
 

@@ -278,7 +278,7 @@ def encoded(format: Format, batch: pa.RecordBatch | None) -> list[bytes]:
 
 
 class _Stream(Response):
-    """The rows of a query as they come. The next batch is read when the last is sent: a slow reader costs no memory, one who has gone no time."""
+    """The rows of a query as they come. One batch is read while the last is sent: a slow reader costs no memory, one who has gone no time."""
 
     def __init__(self, door: HttpDoor, principal: Principal, sql: str, parameters: Sequence[Any], format: type[Format], style: Style) -> None:
         super().__init__(media_type=format.media_type, headers={"Vary": _VARY, "Cache-Control": "no-store"})
@@ -306,12 +306,21 @@ class _Stream(Response):
     async def _send_all(self, job: Job, format: Format, parts: list[bytes], has_more: bool, scope: Scope, send: Send) -> None:
         door = self._door
         while True:
-            for part in parts:
-                if part:
-                    await _send_in_time(door, scope, send, {"type": "http.response.body", "body": part, "more_body": True})
-            if not has_more:
+            following = asyncio.ensure_future(door.go_on(job, format)) if has_more else None
+            try:
+                for part in parts:
+                    if part:
+                        await _send_in_time(door, scope, send, {"type": "http.response.body", "body": part, "more_body": True})
+            except BaseException:
+                job.stop(LEFT)
+                if following is not None:
+                    with anyio.CancelScope(shield=True):
+                        await asyncio.wait([following])
+                    following.exception()  # what it says is that the job was stopped
+                raise
+            if following is None:
                 break
-            parts, has_more = await door.go_on(job, format)
+            parts, has_more = await following
         await _send_in_time(door, scope, send, {"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -54,6 +54,12 @@
     |   +-- ApprovalRefused         HW-U007   access isn't theirs to give
     |   +-- AuditUnwritable         HW-U008   so nothing is shown                     retry: yes
     |   +-- AuditBroken             HW-U009   the audit was tampered with
+    +-- DoorError                   HW-D000
+    |   +-- DoorClosed              HW-D001   a server can't be started
+    |   +-- ServerUnreachable       HW-D002   no answer from there                    retry: yes
+    |   +-- AnswerBroken            HW-D003   the answer ended too early              retry: yes
+    |   +-- ServerFault             HW-D004   the server gave what it never should
+    |   +-- PasswordInClear         HW-D005   a password is taken over TLS only
     +-- Interrupted                 HW-I001   stopped by the user or a time-out
 
 Each error says what failed (`what`), what was expected and found, in what state the data is now, and what to do next (`hint`).
@@ -399,6 +405,35 @@ class AuditUnwritable(IdentityError):
 
 class AuditBroken(IdentityError):
     code = "HW-U009"
+
+
+# -- doors -----------------------------------------------------------------------------------------------------------
+
+
+class DoorError(HeadwaterError):
+    code = "HW-D000"
+
+
+class DoorClosed(DoorError):
+    code = "HW-D001"
+
+
+class ServerUnreachable(DoorError):
+    code = "HW-D002"
+    retry = "yes"
+
+
+class AnswerBroken(DoorError):
+    code = "HW-D003"
+    retry = "yes"
+
+
+class ServerFault(DoorError):
+    code = "HW-D004"
+
+
+class PasswordInClear(DoorError):
+    code = "HW-D005"
 
 
 class Interrupted(HeadwaterError):

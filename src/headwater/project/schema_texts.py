@@ -51,6 +51,7 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "threads": "How many tasks and engine threads run at once; all cores by default.",
         "memory_limit": "How much memory the engine may take, such as 4GB.",
         "security": "How people and programs say who they are: passwords, OpenID Connect.",
+        "serve": "How headwater serve opens its doors: where, with which certificate, how much.",
     },
     "SecurityConfig": {
         "passwords": "What is asked of people's passwords.",
@@ -72,6 +73,25 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "groups": "The provider's groups, each with the groups here that it means. Others are ignored; without any, names are taken as they are.",
         "algorithms": "Signatures that are taken.",
         "leeway": "How far the provider's clock may be off.",
+    },
+    "ServeConfig": {
+        "host": "The address to listen on; 127.0.0.1 for this machine alone, 0.0.0.0 for all.",
+        "http_port": "The port of HTTP; null for none, 0 for any that is free.",
+        "flight_port": "The port of Arrow Flight SQL; null for none, 0 for any that is free.",
+        "pg_port": "The port of the Postgres wire; null for none, 0 for any that is free.",
+        "tls": "auto (on, but for this machine alone), always, or never.",
+        "certificate": "A PEM file with the certificate and its chain; without it, one is made.",
+        "key": "The PEM file of the certificate's private key.",
+        "names": "Host names and addresses for the certificate that is made, beside those this machine knows.",
+        "limits": "What one server takes and gives at most.",
+    },
+    "ServeLimits": {
+        "body": "Bytes of a request's body, and characters of a statement.",
+        "time": "How long a query may work.",
+        "idle": "How long a client may not read its rows, or not finish its request.",
+        "queries": "Queries at once, at each door.",
+        "connections": "Connections of HTTP at once.",
+        "page": "Rows of a page of a table over HTTP.",
     },
     "LakeConfig": {
         "catalog": "The lake's catalog: a SQLite file, or postgresql://..",

@@ -65,6 +65,36 @@ class SecurityConfig(Resource):
     oidc: dict[str, OidcConfig] = Field(default_factory=dict)
 
 
+class ServeLimits(Resource):
+    """What one server takes and gives at most."""
+
+    #: Bytes of a request's body, and characters of a statement.
+    body: int = Field(2**20, ge=1024, le=2**30)
+    time: Duration = timedelta(minutes=5)
+    idle: Duration = timedelta(minutes=1)
+    #: Queries at once, at each door.
+    queries: int = Field(32, ge=1, le=10_000)
+    #: Connections of HTTP at once.
+    connections: int = Field(1000, ge=1, le=100_000)
+    #: Rows of a page of `GET /v1/tables/..`.
+    page: int = Field(10_000, ge=1, le=1_000_000)
+
+
+class ServeConfig(Resource):
+    """How `headwater serve` opens its doors. A port that is null leaves its door shut; 0 takes any that is free."""
+
+    host: str = "127.0.0.1"
+    http_port: int | None = Field(8080, ge=0, le=65535)
+    flight_port: int | None = Field(8815, ge=0, le=65535)
+    pg_port: int | None = Field(5433, ge=0, le=65535)
+    #: `auto` is on, but for a host that is this machine alone.
+    tls: Literal["auto", "always", "never"] = "auto"
+    certificate: str | None = None
+    key: str | None = None
+    names: Strings = ()
+    limits: ServeLimits = ServeLimits()
+
+
 class ProjectConfig(Resource):
     """`headwater.yaml` (merged with `headwater.local.yaml`)."""
 
@@ -78,3 +108,4 @@ class ProjectConfig(Resource):
     threads: int | None = Field(None, ge=1, le=256)
     memory_limit: str | None = None
     security: SecurityConfig = SecurityConfig()
+    serve: ServeConfig = ServeConfig()

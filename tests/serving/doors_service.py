@@ -14,7 +14,7 @@ import pyarrow as pa
 from headwater.engine import Connection, Engine, describe_query, parse_statements
 from headwater.errors import AuthenticationFailed, StatementRefused
 from headwater.security.principals import Principal
-from headwater.serving.session import ScramSecret
+from headwater.security.scram import ScramSecret
 from headwater.spec.policies import Door
 
 
@@ -125,7 +125,10 @@ class PlainService:
     def scram_secret(self, user: str) -> ScramSecret | None:
         return None
 
-    def login_scram(self, user: str, *, door: Door, address: str | None) -> Principal:
+    def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
+        self.logins.append((user, door, address))
+
+    def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
         raise AuthenticationFailed("the login failed")
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Description:

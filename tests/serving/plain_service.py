@@ -19,7 +19,7 @@ from headwater.engine import Connection, Engine, Result
 from headwater.errors import QueryError, StatementRefused
 from headwater.security.principals import Principal
 from headwater.serving.postgres import Server, serve_postgres
-from headwater.serving.session import ScramSecret
+from headwater.security.scram import ScramSecret, make_keys
 from headwater.spec.names import TableName
 from headwater.spec.policies import Door
 from headwater.spec.tables import Column
@@ -67,10 +67,8 @@ class Answer:
         self._connection.close()
 
 
-def scram(password: str, salt: bytes = b"0123456789abcdef", iterations: int = 4096) -> ScramSecret:
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
-    client = hmac.digest(salted, b"Client Key", "sha256")
-    return ScramSecret(salt, iterations, hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256"))
+def scram(password: str, salt: bytes = b"0123456789abcdef") -> ScramSecret:
+    return ScramSecret(salt, (make_keys("password", password, salt),))
 
 
 @dataclass
@@ -93,7 +91,10 @@ class PlainService:
     def scram_secret(self, user: str) -> ScramSecret | None:
         return scram("pencil") if user == "robot" else None
 
-    def login_scram(self, user: str, *, door: Door, address: str | None) -> Principal:
+    def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
+        pass
+
+    def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
         return Principal(user, "service", door=door, address=address)
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:

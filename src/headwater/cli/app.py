@@ -13,6 +13,7 @@ from headwater.cli import (
     commands_lake,
     commands_publication,
     commands_runs,
+    commands_serve,
     commands_sources,
     commands_users,
 )
@@ -55,5 +56,6 @@ for _module in (
     commands_users,
     commands_access,
     commands_audit,
+    commands_serve,
 ):
     _module.register(app)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.errors import DoorClosed, MissingDependency
 from headwater.security.principals import Principal
+from headwater.security.scram import ScramSecret
 from headwater.serving.facets import Checkable, Versioned
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of
 from headwater.serving.logins import is_loopback
-from headwater.serving.session import Answer, Described, ScramSecret, Service, VisibleTable
+from headwater.serving.session import Answer, Described, Service, VisibleTable
 from headwater.serving.tls import Certificate, made_certificate, own_certificate, served_names
 from headwater.spec.policies import Door
 from headwater.spec.project import ServeConfig
@@ -99,8 +100,11 @@ class Current:
     def scram_secret(self, user: str) -> ScramSecret | None:
         return self.service.scram_secret(user)
 
-    def login_scram(self, user: str, *, door: Door, address: str | None) -> Principal:
-        return self.service.login_scram(user, door=door, address=address)
+    def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
+        return self.service.login_scram(user, credential, door=door, address=address)
+
+    def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
+        self.service.scram_failed(user, door=door, address=address)
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
         return self.service.describe(principal, sql, parameter_types)

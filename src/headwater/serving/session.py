@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.security.principals import Principal
+from headwater.security.scram import ScramSecret
 from headwater.spec.policies import Door
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True, slots=True)
-class ScramSecret:
-    """What a server keeps to check a password by SCRAM-SHA-256 (RFC 5802); the password can't be had from it."""
-
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
 
 
 class DescribedColumn(Protocol):
@@ -104,8 +94,12 @@ class Service(Protocol):
         """The secret of a user who has one; None for an unknown user and for people with passwords of their own."""
         ...
 
-    def login_scram(self, user: str, *, door: Door, address: str | None) -> Principal:
-        """The principal of a user who has just proved, by SCRAM, that they know the secret of `scram_secret`."""
+    def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
+        """The principal of a user who has just proved `credential`, one of those of `scram_secret`: see `ScramExchange.credential`."""
+        ...
+
+    def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
+        """Told of a proof that was wrong."""
         ...
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:

@@ -12,15 +12,15 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from headwater.errors import HeadwaterError, Interrupted
+from headwater.errors import AuthenticationFailed, HeadwaterError, Interrupted
 from headwater.security.principals import Principal
+from headwater.security.scram import ScramExchange
 from headwater.serving.postgres import codec, failures, settings
 from headwater.serving.postgres.codec import Malformed, Payload
 from headwater.serving.postgres.copying import Copy
 from headwater.serving.postgres.encode import Field, fields
 from headwater.serving.postgres.executing import Attention, Outcome, Prepared, Session
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.scram import ScramFailed, ScramServer
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import decode_parameter
 
@@ -204,17 +204,19 @@ class Connection:
         address = (self._writer.get_extra_info("peername") or (None,))[0]
         secret = await self._apart(lambda: service.scram_secret(user))
         if secret is not None:
-            scram = ScramServer(secret)
+            exchange = ScramExchange(secret)
             self._send(codec.message(b"R", struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"))
             payload = await self._password_message()
             if payload.text() != "SCRAM-SHA-256":
                 raise WireError("28000", "SCRAM-SHA-256 is the method offered")
             try:
-                self._send(codec.message(b"R", struct.pack("!i", 11) + scram.first(payload.sized() or b"")))
-                final = scram.final((await self._password_message()).rest())
-            except ScramFailed as error:
-                raise WireError("28P01", f'password authentication failed for user "{user}"', detail=str(error)) from None
-            principal = await self._apart(lambda: service.login_scram(user, door="postgres", address=address))
+                self._send(codec.message(b"R", struct.pack("!i", 11) + exchange.first(payload.sized() or b"")))
+                final = exchange.final((await self._password_message()).rest())
+                credential = exchange.credential or ""
+                principal = await self._apart(lambda: service.login_scram(user, credential, door="postgres", address=address))
+            except AuthenticationFailed as error:
+                await self._apart(lambda: service.scram_failed(user, door="postgres", address=address))
+                raise WireError("28P01", f'password authentication failed for user "{user}"') from error
             self._send(codec.message(b"R", struct.pack("!i", 12) + final))
             return principal
         if not self._is_tls:

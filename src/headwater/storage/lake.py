@@ -246,7 +246,7 @@ class Lake:
         must see the whole table. Raises TableNotFound, SnapshotNotFound, UsageError.
         """
         if access is not None:
-            self._door.vouch(access, table, "select", f"diff {table} {first} {second}")
+            self._door.vouch(access, table, "select", f"diff {table} {first} {second}", (first, second))
         return diff_table(self._core, self.table_state(table), first, second, None if key is None else tuple(key), limit)
 
     def quarantine(

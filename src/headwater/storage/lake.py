@@ -225,9 +225,9 @@ class Lake:
         """Columns and parameters of a query; runs nothing. `parameter_types` are those known, in order; None where one isn't. Raises as `read_as`."""
         return self._door.describe(access, sql, parameter_types, macros)
 
-    def tables_as(self, access: Access) -> list[VisibleTable]:
+    def tables_as(self, access: Access, *, macros: Iterable[str] = ()) -> list[VisibleTable]:
         """The tables that `access` may select from, each with the columns it shows, by name."""
-        return self._door.tables(access)
+        return self._door.tables(access, macros)
 
     def position_at(self, table: TableName, snapshot: int) -> Mapping[str, Any]:
         """The table's position as of a snapshot; empty when it had none."""

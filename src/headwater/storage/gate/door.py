@@ -306,14 +306,14 @@ class Door:
             connection.close()
         raise query.told(failure)
 
-    def tables(self, access: Access) -> list[VisibleTable]:
+    def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
         """See `Lake.tables_as`."""
         connection = self._core.engine.connection()
         found = []
         try:
             base = self._core.begin(connection)
             state, _ = state_as_of(self._core, connection, base, None)
-            tables = self._plans.tables(access, Moment(state, base), connection)
+            tables = self._plans.tables(access, Moment(state, base), connection, macros)
             for one in sorted(state.tables.values(), key=lambda one: one.table):
                 if not is_visible(one):
                     continue

@@ -219,7 +219,7 @@ def test_the_name_of_the_lake_may_stand_in_front(both: tuple[Lake, Connection]) 
 
 def test_the_catalog_shows_what_may_be_read(both: tuple[Lake, Connection]) -> None:
     lake, _ = both
-    tables = {str(table.name): [column.name for column in table.columns] for table in lake.tables_as(READER)}
+    tables = {str(table.name): [column.name for column in table.columns] for table in lake.tables_as(READER, macros=MACROS)}
     assert tables == {
         "old.orders": ["id", "customer", "amount", "k", "day"],
         "shop.big": ["id", "twice"],

@@ -214,7 +214,7 @@ def test_values_in_quarantine_are_for_those_who_may_see_their_table(lake: Lake) 
 
 def test_differences_between_versions_are_for_those_who_see_the_whole_table(lake: Lake) -> None:
     first = lake.head()
-    put(lake, "SELECT 4 AS id, 'FI' AS country, 'x' AS email", T)
+    put(lake, "SELECT 4 AS id, 'FI' AS country, 'x' AS email", T, columns=COLUMNS[:2] + (Column("email", "VARCHAR"),))
     assert lake.diff(T, first, lake.head(), access=Access.owner()).added == 1
     assert lake.diff(T, first, lake.head(), access=reader({**ALL, "unmask": ["pii"]})).added == 1
     for narrow in (reader(ALL), reader({**ALL, "unmask": ["pii"], "where": "id > 1"}), reader()):
@@ -240,15 +240,18 @@ def test_limits_end_a_query(lake: Lake) -> None:
     assert rows(lake, reader(ALL, limits=Limits(seconds=20)), "SELECT 1") == [(1,)]
 
 
+def _take(lake: Lake, access: Access, sql: str, how: str) -> None:
+    found = getattr(lake.read_as(access, sql), how)()
+    if how == "batches":
+        found.read_all()
+
+
 def test_errors_while_rows_stream_tell_nothing(lake: Lake) -> None:
     told: list[Audited] = []
     access = reader(ALL, audit=told.append, query_id="q-7")
     for take in ("fetchall", "arrow", "batches"):
         with pytest.raises(HeadwaterError) as caught:
-            reading = lake.read_as(access, "SELECT CAST(country AS INTEGER) FROM shop.people")
-            found = getattr(reading, take)()
-            if take == "batches":
-                found.read_all()
+            _take(lake, access, "SELECT CAST(country AS INTEGER) FROM shop.people", take)
         assert "NO" not in str(caught.value).replace("HW-", "")
         assert "q-7" in str(caught.value)
         assert "'NO'" in (told[-1].error or "") or "Conversion" in (told[-1].error or "")

@@ -250,9 +250,9 @@ class Lake:
         """Columns and parameters of a query; runs nothing. `parameter_types` are those known, in order; None where one isn't. Raises as `read_as`."""
         return self._door.describe(access, sql, parameter_types, macros)
 
-    def tables_as(self, access: Access) -> list[VisibleTable]:
+    def tables_as(self, access: Access, *, macros: Iterable[str] = ()) -> list[VisibleTable]:
         """The tables that `access` may select from, each with the columns it shows, by name."""
-        return self._door.tables(access)
+        return self._door.tables(access, macros)
 
     def position_at(self, table: TableName, snapshot: int) -> Mapping[str, Any]:
         """The table's position as of a snapshot; empty when it had none."""
@@ -271,7 +271,7 @@ class Lake:
         must see the whole table. Raises TableNotFound, SnapshotNotFound, UsageError.
         """
         if access is not None:
-            self._door.vouch(access, table, "select", f"diff {table} {first} {second}")
+            self._door.vouch(access, table, "select", f"diff {table} {first} {second}", (first, second))
         return diff_table(self._core, self.table_state(table), first, second, None if key is None else tuple(key), limit)
 
     def quarantine(

@@ -27,10 +27,11 @@ from headwater.errors import (
     TableNotFound,
     UsageError,
 )
-from headwater.security import Resource, decide
+from headwater.security import decide
 from headwater.security.audited import Audited
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
+from headwater.storage.changes import TableState
 from headwater.storage.core import Core, rollback
 from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
 from headwater.storage.gate.parameters import infer_types, with_nulls
@@ -259,18 +260,26 @@ class Door:
             return connection.execute(sql)
         return connection.execute_bound(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
 
-    def vouch(self, access: Access, table: TableName, action: Action, what: str) -> None:
-        """Audited; raises TableNotFound unless the reader may do `action` with the table and sees all of it.
+    def vouch(self, access: Access, table: TableName, action: Action, what: str, snapshots: Sequence[int] = ()) -> None:
+        """Audited; raises TableNotFound unless the reader may do `action` with the table and sees all of it, as it was at `snapshots` too.
 
         For what shows rows as they are stored: other versions of a table, rows in quarantine.
         """
         query = _Query(access, what, time.monotonic())
-        state = self._core.state().find(table)
-        resource = Resource(table) if state is None else resource_of(state)
-        decision = decide(access.policies, access.principal, action, resource, at=access.at)
-        if not access.is_owner and (state is None or not decision.is_unrestricted):
+        is_seen = access.is_owner or all(
+            decide(access.policies, access.principal, action, resource_of(state), at=access.at).is_unrestricted if state is not None else False
+            for state in self._versions(table, snapshots)
+        )
+        if not is_seen:
             raise query.told(unknown(table))
         query.record("allowed", tables=(str(table),), action=action)
+
+    def _versions(self, table: TableName, snapshots: Sequence[int]) -> list[TableState | None]:
+        """The table now, and as it was; None where it wasn't there."""
+        with self._core.reading() as (connection, base):
+            states = [self._core.state_on(connection, base)]
+            states += [state_as_of(self._core, connection, base, snapshot)[0] for snapshot in snapshots]
+        return [state.find(table) for state in states]
 
     def describe(self, access: Access, sql: str, parameter_types: Sequence[str | None], macros: Iterable[str]) -> Described:
         """See `Lake.describe_as`."""
@@ -297,14 +306,14 @@ class Door:
             connection.close()
         raise query.told(failure)
 
-    def tables(self, access: Access) -> list[VisibleTable]:
+    def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
         """See `Lake.tables_as`."""
         connection = self._core.engine.connection()
         found = []
         try:
             base = self._core.begin(connection)
             state, _ = state_as_of(self._core, connection, base, None)
-            tables = self._plans.tables(access, Moment(state, base), connection)
+            tables = self._plans.tables(access, Moment(state, base), connection, macros)
             for one in sorted(state.tables.values(), key=lambda one: one.table):
                 if not is_visible(one):
                     continue

@@ -73,8 +73,9 @@ class Plans:
                     self._seen.clear()
         return plan
 
-    def tables(self, access: Access, moment: Moment, connection: Connection) -> Tables:
-        return Tables(self._core, access, moment, connection, self._seen, {})
+    def tables(self, access: Access, moment: Moment, connection: Connection, macros: Iterable[str]) -> Tables:
+        named = {name: statement for statement in macros if (name := macro_name(statement)) is not None}
+        return Tables(self._core, access, moment, connection, self._seen, named)
 
     def _key(self, access: Access, sql: str, macros: tuple[str, ...]) -> Hashable:
         """All that decisions depend on but the time: who, why and under which policies. Labels, rows and columns are in the tables' states."""

@@ -79,7 +79,12 @@ def readers(service: PlainService, running: Running, rows: int) -> dict[str, Cal
             assert answer.status_code == 200
             assert sum(map(len, answer.iter_raw())) > rows
 
-    work: dict[str, Callable[[], Any]] = {"DuckDB's Arrow": floor, "Flight SQL, ADBC": by_adbc, "Flight SQL, pyarrow": by_pyarrow, "HTTP Arrow": by_client}
+    work: dict[str, Callable[[], Any]] = {
+        "DuckDB's Arrow": floor,
+        "Flight SQL, ADBC": by_adbc,
+        "Flight SQL, pyarrow": by_pyarrow,
+        "HTTP Arrow": by_client,
+    }
     work |= {name: lambda accept=accept: by_http(accept) for name, accept in FORMATS.items()}
     return {name: lambda one=one: measure.timed(one) for name, one in work.items()}
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, Final
 
 import pyarrow as pa
 
-from headwater import __version__
 from headwater.serving.flight.protobuf import Fields
 from headwater.serving.session import VisibleTable
 
@@ -245,7 +245,7 @@ def info(name: str, command: Fields) -> pa.Table:
     """What was asked for of what there is to say; all of it, when nothing was."""
     everything: dict[int, str | bool | int | list[str]] = {
         0: "Headwater",
-        1: __version__,
+        1: version("headwater"),
         2: pa.__version__,
         3: True,  # read only
         4: True,  # SQL

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
-from headwater import __version__
 from headwater.serving.http import problems
 from headwater.serving.http.formats import ARROW, CSV, FORMATS, JSON, NDJSON, PARQUET
 from headwater.serving.http.tables import OPERATORS, RESERVED
@@ -63,7 +63,7 @@ def document(name: str, limits: DoorLimits) -> dict[str, Any]:
     rows = {kind: {"schema": _schema_of(kind), "x-description": _TEXTS[kind]} for kind in FORMATS}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"{name}, served by Headwater", "version": __version__},
+        "info": {"title": f"{name}, served by Headwater", "version": version("headwater")},
         "security": [{"token": []}, {"password": []}],
         "paths": {
             "/v1/query": {

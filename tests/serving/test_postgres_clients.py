@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import adbc_driver_postgresql.dbapi
 import asyncpg
@@ -64,7 +63,9 @@ def test_psql_lists_and_describes_what_there_is(server: Server) -> None:
 def test_psql_copies_out_and_walks_cursors(server: Server, tmp_path: Path) -> None:
     _psql(server, rf"\copy (SELECT * FROM shop.customers ORDER BY id) TO '{tmp_path}/out.csv' CSV HEADER")
     assert (tmp_path / "out.csv").read_text().splitlines()[:2] == ["id,email,country,born,Odd Name", "1,ada@x.no,NO,1815-12-10,a"]
-    shown = _psql(server, "BEGIN", "DECLARE c CURSOR FOR SELECT id FROM shop.many ORDER BY id", "FETCH 2 FROM c", "FETCH FORWARD 1 IN c", "CLOSE c", "COMMIT")
+    shown = _psql(
+        server, "BEGIN", "DECLARE c CURSOR FOR SELECT id FROM shop.many ORDER BY id", "FETCH 2 FROM c", "FETCH FORWARD 1 IN c", "CLOSE c", "COMMIT"
+    )
     assert [line.strip() for line in shown.splitlines() if line.strip().isdigit()] == ["0", "1", "2"]
     assert "300000" in _psql(server, r"\set FETCH_COUNT 1000", "SELECT count(*) FROM shop.many")
 
@@ -94,7 +95,9 @@ def test_psycopg_text_binary_parameters_and_server_side_cursors(url: str) -> Non
     with psycopg.connect(url) as connection:
         for binary in (False, True):
             assert connection.cursor(binary=binary).execute("SELECT * FROM shop.orders WHERE id = %s", (3,)).fetchall() == [ROW]
-        found = connection.execute("SELECT count(*) FROM shop.orders WHERE placed_at > %s AND amount < %s", (datetime(2024, 1, 2), Decimal("50.5"))).fetchone()
+        found = connection.execute(
+            "SELECT count(*) FROM shop.orders WHERE placed_at > %s AND amount < %s", (datetime(2024, 1, 2), Decimal("50.5"))
+        ).fetchone()
         assert found == (16,)
         assert connection.execute("SELECT id FROM shop.customers WHERE id = ANY(%s) ORDER BY 1", ([1, 3],)).fetchall() == [(1,), (3,)]
         with connection.cursor("named") as cursor:
@@ -135,7 +138,9 @@ def test_pg8000(server: Server) -> None:
 def test_asyncpg_trusts_the_types_of_parameters(url: str) -> None:
     async def ask() -> None:
         connection = await asyncpg.connect(url)
-        rows = await connection.fetch("SELECT * FROM shop.orders WHERE id = $1 AND amount < $2 AND placed_at > $3", 3, Decimal(100), datetime(2020, 1, 1))
+        rows = await connection.fetch(
+            "SELECT * FROM shop.orders WHERE id = $1 AND amount < $2 AND placed_at > $3", 3, Decimal(100), datetime(2020, 1, 1)
+        )
         assert tuple(rows[0])[:5] == ROW[:5]
         assert len(await connection.fetch("SELECT * FROM shop.customers WHERE id = ANY($1) AND country = $2", [1, 2, 3], "NO")) == 2
         async with connection.transaction():

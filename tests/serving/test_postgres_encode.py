@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
-from services import require_postgres
 
 from headwater.engine import Engine
 from headwater.serving.postgres.encode import Encoder, fields, interval_text
+from services import require_postgres
 
 _TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "BOOLEAN": (pa.bool_(), st.booleans()),
@@ -192,7 +192,9 @@ def test_parts_of_a_large_batch_stay_small(encoder: Encoder) -> None:
     assert sum(map(len, parts)) == 128 * (2**20 + 11)
 
 
-@pytest.mark.parametrize(("months", "days", "delta", "text"), [(14, 0, 0, "1 year 2 mons"), (0, 1, 1, "1 day 00:00:00.000001"), (-1, 1, 0, "-1 mons +1 day")])
+@pytest.mark.parametrize(
+    ("months", "days", "delta", "text"), [(14, 0, 0, "1 year 2 mons"), (0, 1, 1, "1 day 00:00:00.000001"), (-1, 1, 0, "-1 mons +1 day")]
+)
 def test_intervals_are_printed_in_the_style_postgres(months: int, days: int, delta: int, text: str) -> None:
     assert interval_text(months, days, delta) == text
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (queries and values, a line each)
 """Clients that people use, unmodified: queries, types, cursors, introspection."""
 
 from __future__ import annotations

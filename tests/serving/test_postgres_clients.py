@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (queries and values, a line each)
 """Clients that people use, unmodified: queries, types, cursors, introspection."""
 
 from __future__ import annotations

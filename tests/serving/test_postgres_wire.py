@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (queries and values, a line each)
 """The protocol itself: login, states, portals, cancelling, settings, broken frames, many connections."""
 
 from __future__ import annotations

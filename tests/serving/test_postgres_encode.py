@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (queries and values, a line each)
 """Every value comes out of psycopg as it went in, text and binary; and as PostgreSQL prints it."""
 
 from __future__ import annotations

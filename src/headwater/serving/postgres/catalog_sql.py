@@ -325,6 +325,9 @@ def _translated(node: exp.Expr, context: Context, values: Sequence[Any] | None) 
 def _table(node: exp.Table) -> exp.Expr:
     if not isinstance(node.this, exp.Identifier):
         alias = node.args.get("alias")
+        if alias is not None and isinstance(node.this, exp.Cast):  # a function that gives nothing here
+            none = exp.select(exp.alias_(node.this.copy(), "one"), exp.alias_(exp.Literal.number(1), "two")).limit(0)
+            return exp.Subquery(this=none, alias=alias.copy())
         if alias is not None and isinstance(node.this, exp.Anonymous) and str(node.this.this).lower() == "string_split":
             return exp.Subquery(this=exp.select(exp.alias_(node.this.copy(), alias.name, quoted=True)), alias=alias.copy())
         if alias is not None and not alias.columns and alias.name:

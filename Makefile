@@ -50,8 +50,8 @@ format: $(VENV)/.dev-installed  ## lay the code out as `make check` wants it
 bench: $(VENV)/.dev-installed  ## the figures of benchmarks/results.md, measured here
 	$(BIN)/python benchmarks/run.py
 
-stress: $(VENV)/.dev-installed  ## the long rounds of the crash suite
-	$(BIN)/python -m pytest -m stress --timeout 7200
+stress: $(VENV)/.dev-installed  ## the long rounds of the crash suite; their figures go to benchmarks/results.md
+	$(BIN)/python benchmarks/run.py crash
 
 pictures: $(VENV)/.dev-installed  ## docs/images/, from a real run
 	$(BIN)/python docs/make_pictures.py

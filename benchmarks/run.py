@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [NAME ...] [--quick] [--no-peers]
 
-Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`; without any, all of them. The section of results.md for
-each is replaced by the new measurement; the others stay. Peers (dbt-duckdb, SQLMesh, dlt) are installed into `.peers-venv` if that works.
+Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`; without any, all of them. `crash` (`make stress`) is
+run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers (dbt-duckdb, SQLMesh,
+dlt) are installed into `.peers-venv` if that works.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def commands(quick: bool, peers: Path | None) -> dict[str, list[str]]:
         "postgres": ["bench_postgres.py", *(["--rows", "600000"] if quick else []), *rounds, *with_peers],
         "checks": ["bench_checks.py"],
         "lineage": ["bench_lineage.py"],
+        "crash": ["bench_crash.py", *(["--rounds", "20"] if quick else [])],
     }
 
 
@@ -68,10 +70,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller data and one round: shows that it runs, not how fast")
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
-    peers = None if arguments.no_peers else install_peers()
+    peers = None if arguments.no_peers or set(arguments.names) == {"crash"} else install_peers()
     everything = commands(arguments.quick, peers)
     failed = []
-    for name in arguments.names or everything:
+    for name in arguments.names or [name for name in everything if name != "crash"]:
         print(f"== {name}", file=sys.stderr, flush=True)
         done = subprocess.run([sys.executable, str(measure.HERE / everything[name][0]), *everything[name][1:]], stdout=subprocess.PIPE, text=True)
         if done.returncode:

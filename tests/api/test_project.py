@@ -144,6 +144,93 @@ def test_streams_found_are_added_to_the_file_and_the_rest_stays(shop: Path) -> N
         assert project.sources.discover("shop", write=True).added == ()
 
 
+def test_a_table_that_a_stream_of_another_name_reads_is_no_discovery(shop: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(shop / "crm.sqlite") as database:
+        database.executescript("CREATE TABLE People(id INTEGER); CREATE TABLE pets(id INTEGER)")
+    (shop / "sources" / "crm.yaml").write_text("type: sqlite\nconnection: crm.sqlite\nstreams:\n  customers: {table: people}\n")
+    with hw.open(shop) as project:
+        found = project.sources.discover("crm", write=True)
+    assert {table.name: table.is_defined for table in found.tables} == {"People": True, "pets": False}
+    assert found.added == ("pets",)
+
+
+def test_streams_that_a_source_does_not_name_by_itself_are_shown_with_their_columns(shop: Path) -> None:
+    """Functions, and files beside the folder that is looked through."""
+    (shop / "feed.py").write_text("def readings(limit):\n    for n in range(10**9):\n        yield {'n': n, 'at': 'x'}\n")
+    (shop / "sources" / "feed.yaml").write_text("type: python\nstreams:\n  readings: {function: 'feed.py:readings'}\n")
+    for name in ("data/north/sales-1.csv", "data/north/sales-2.csv", "data/south/sales-1.csv", "in/x/other.csv"):
+        (shop / name).parent.mkdir(parents=True, exist_ok=True)
+        (shop / name).write_text("id,day\n1,2024-01-01\n")
+    source = shop / "sources" / "shop.yaml"
+    source.write_text(source.read_text() + "  north: {path: data/north}\n  other: {path: in/*/other.csv}\n")
+    with hw.open(shop) as project:
+        [readings] = project.sources.discover("feed").tables
+        assert (readings.name, readings.reads, readings.columns, readings.is_defined) == (
+            "readings",
+            "feed.py:readings",
+            {"n": "BIGINT", "at": "VARCHAR"},
+            True,
+        )
+        found = {table.reads: table for table in project.sources.discover("shop", write=True).tables}
+        assert {reads: table.is_defined for reads, table in found.items()} == {
+            "data/north/sales-*.csv": True,
+            "data/south/sales-1.csv": False,
+            "orders.csv": True,
+            "in/*/other.csv": True,
+        }
+        assert list(found["in/*/other.csv"].columns) == ["id", "day"]
+    with hw.open(shop) as project:
+        assert [table.is_defined for table in project.sources.discover("shop").tables] == [True] * 4
+
+
+def test_a_discovery_named_as_a_stream_that_reads_something_else_gets_a_name_of_its_own(shop: Path) -> None:
+    (shop / "data").mkdir()
+    (shop / "data" / "orders.csv").write_text("id\n1\n")
+    with hw.open(shop) as project:
+        assert project.sources.discover("shop", write=True).added == ("orders_2",)
+    with hw.open(shop) as project:
+        assert set(project.sources.list()[0].streams) == {"orders", "orders_2"}
+
+
+def test_verbs_take_selectors(shop: Path) -> None:
+    with hw.open(shop) as project:
+        project.run()
+        assert [str(task.table) for task in project.publish("shop.*").tasks] == ["shop.orders"]
+        assert [str(task.table) for task in project.discard("+marts.daily", exclude=["source:shop"]).tasks] == ["marts.daily"]
+        with pytest.raises(errors.UsageError, match="which tables"):
+            project.rollback()
+        with pytest.raises(errors.UsageError, match="nothing is selected"):
+            project.rollback("marts.daily", exclude=["marts.*"])
+
+
 def test_the_facade_stays_small() -> None:
     public = [name for name in vars(hw.Project) if not name.startswith("_")]
     assert len(public) <= 25  # twenty methods, and what they are grouped in
+
+
+def test_rows_in_quarantine_are_chosen_by_id_or_by_selectors_of_tables(shop: Path) -> None:
+    source = shop / "sources/shop.yaml"
+    source.write_text(source.read_text() + "  refunds: {path: refunds.csv, columns: {id: {type: bigint, not_null: true}, day: date}}\n")
+    (shop / "refunds.csv").write_text("id,day\n1,2024-01-01\n,2024-01-02\n,2024-01-03\n")
+    with hw.open(shop) as project:
+        project.run("source:shop")
+        with pytest.raises(errors.UsageError, match="which rows"):
+            project.quarantine.replay(exclude=[])
+        with pytest.raises(errors.UsageError, match="only streams"):
+            project.quarantine.drop("marts.total")
+        with pytest.raises(errors.UnknownSelection, match=r"shop\.ordres"):
+            project.quarantine.drop("shop.ordres")
+        replayed = project.quarantine.replay("+marts.total", "source:shop")
+        assert {str(task.table): task.status for task in replayed.tasks} == {"shop.orders": "skipped", "shop.refunds": "skipped"}
+        [first, second] = project.quarantine.list("shop.refunds")
+        project.quarantine.drop(first.id[:8])
+        assert [row.id for row in project.quarantine.list("shop.refunds")] == [second.id]
+    source.write_text(source.read_text().replace(", not_null: true", ""))
+    with hw.open(shop) as project:
+        replayed = project.quarantine.replay("shop.*")
+        assert [task.rows_written for task in replayed.tasks] == [1, 1]
+        assert len({task.snapshot_id for task in replayed.tasks}) == 1
+        assert project.quarantine.list() == []
+        assert {task.status for task in project.quarantine.drop("source:shop", exclude=["shop.refunds"]).tasks} == {"skipped"}

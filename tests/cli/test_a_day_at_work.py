@@ -104,7 +104,7 @@ def test_what_is_held_can_be_discarded(shop: Path, hw: Any) -> None:
     model = shop / "models" / "marts" / "revenue.sql"
     model.write_text(model.read_text().replace("sum(o.amount) AS revenue", "-sum(o.amount) AS revenue"))
     hw(shop, "run", expect=1)
-    hw(shop, "discard", "marts.revenue", "--reason", "a sign error")
+    hw(shop, "discard", "-s", "marts.*,path:models", "--exclude", "source:shop", "--reason", "a sign error")
     assert revenue(hw, shop) == revenue(hw, shop, "--head") == before
 
 
@@ -180,11 +180,30 @@ def test_a_backup_is_restored(shop: Path, tmp_path: Path, hw: Any) -> None:
     assert revenue(hw, shop) != before
 
 
+def test_a_backup_in_a_folder_named_from_here_brings_the_state_back_too(shop: Path, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop)
+    hw(shop, "run")
+    hw(shop, "backup", "saved/first")
+    kept = {path: path.stat().st_size for path in Path("saved").rglob("*") if path.is_file()}
+    hw(shop, "run")
+    hw(shop, "restore", "saved/first", "--force")
+    assert len(hw(shop, "history", "--json").json) == 1
+    assert {path: path.stat().st_size for path in Path("saved").rglob("*") if path.is_file()} == kept, "a backup isn't written to"
+
+
+def test_doctor_tells_a_catalog_that_is_gone_from_one_that_was_never_made(shop: Path, hw: Any) -> None:
+    assert "there is none yet" in hw(shop, "doctor").out
+    hw(shop, "run")
+    (shop / ".headwater" / "lake.sqlite").unlink()
+    assert "headwater restore DIR" in hw(shop, "doctor", expect=1).out
+
+
 def test_maintain_keeps_what_readers_see(shop: Path, hw: Any) -> None:
     for _ in range(3):
         hw(shop, "run", "--full-refresh")
     before = revenue(hw, shop)
-    hw(shop, "maintain", "--keep", "0s")
+    assert "snapshots of the last hour stay" in hw(shop, "maintain", "--keep", "0s").out
+    assert "snapshots of the last hour stay" not in hw(shop, "maintain", "--keep", "2h", "--dry-run").out
     assert revenue(hw, shop) == before
     hw(shop, "doctor")
 
@@ -208,6 +227,7 @@ def test_ctrl_c_stops_a_run_cleanly_and_the_next_goes_on(shop: Path, hw: Any) ->
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1, "".join(lines) + err
     assert "Traceback" not in err
+    assert "Ctrl-C again" in err
     assert hw(shop, "history", "latest", "--json").json["status"] == "cancelled"
     (shop / "models" / "marts" / "slow.sql").unlink()
     hw(shop, "run")

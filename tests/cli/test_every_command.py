@@ -117,6 +117,7 @@ def test_a_query_comes_in_every_format(built: Path, tmp_path: Path, hw: Any) -> 
     sql = "SELECT country, sum(revenue) AS revenue FROM marts.revenue GROUP BY country ORDER BY country"
     assert hw(built, "query", sql, "--format", "json").json == [{"country": "NO", "revenue": 15.75}, {"country": "SE", "revenue": 20}]
     assert list(csv.reader(io.StringIO(hw(built, "query", sql, "--format", "csv").out))) == [["country", "revenue"], ["NO", "15.75"], ["SE", "20.00"]]
+    assert hw(built, "query", "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a", "--format", "json").json == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
     for format in ("arrow", "parquet", "csv", "json"):
         hw(built, "query", sql, "--format", format, "--output", str(tmp_path / format))
     assert pa.ipc.open_stream(tmp_path / "arrow").read_all().column("country").to_pylist() == ["NO", "SE"]

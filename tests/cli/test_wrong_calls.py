@@ -38,6 +38,7 @@ def test_without_a_project_the_folder_is_named_and_init_proposed(tmp_path: Path,
         (["ls", "--var", "novalue"], "HW-P005", "NAME=VALUE"),
         (["ls", "--env", "nowhere"], "HW-P", ""),
         (["publish", "marts.revenu"], "HW-", "marts.revenue"),
+        (["rollback"], "HW-P005", "headwater ls"),
         (["publish", "marts.revenue", "--force"], "HW-P005", "--reason"),
         (["quarantine", "show", "nothing-such"], "HW-P005", "quarantine list"),
         (["quarantine", "replay"], "HW-P005", "--table"),
@@ -55,6 +56,9 @@ def test_a_wrong_call_ends_with_2_and_a_way_out(built: Path, arguments: list[str
 
 def test_an_option_that_does_not_exist_ends_with_2(built: Path, hw: Any) -> None:
     assert "No such option" in hw(built, "run", "--nothing-such", expect=2).err
+    told = hw(built, "query", "SELECT 1", "--format", "xml", expect=2).err
+    assert "'xml' is not one of" in told
+    assert "Value error" not in told
     assert "No such command" in hw(built, "nothing-such", expect=2).err
 
 

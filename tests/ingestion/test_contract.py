@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from loading_kit import Loads, TableConnector, WholeTableConnector, source_of
 
-from headwater.errors import ContractRefused, Interrupted, SourceReadFailed, TooManyRejected
+from headwater.errors import ContractRefused, EvolutionRefused, Interrupted, SourceReadFailed, TooManyRejected
 
 AT = datetime(2024, 1, 1, 10, 0, 0, 123456)
 
@@ -43,6 +43,16 @@ def test_evolve_adds_a_new_column_and_widens_one(loads: Loads) -> None:
     loads.load(table(id=(pa.int32(), [2]), n=(pa.int64(), [2**40]), extra=["x"]), source)
     assert types_of(loads)["n"] == "BIGINT"
     assert loads.rows("id, n, extra") == [(1, 7, None), (2, 2**40, "x")]
+
+
+@pytest.mark.parametrize("disposition", ["append", "merge", "scd2"])
+def test_a_declared_type_that_stored_rows_can_not_take_is_refused_with_the_way_out(loads: Loads, disposition: str) -> None:
+    keys = {"primary_key": "id", "write_disposition": disposition}
+    loads.load(table(id=[1], n=["7"]), source_of({**keys, "columns": {"n": "bigint"}}))
+    with pytest.raises(EvolutionRefused, match="BIGINT to INTEGER") as caught:
+        loads.load(table(id=[2], n=["[7]"]), source_of({**keys, "columns": {"n": "integer[]"}}))
+    assert "--full-refresh" in (caught.value.hint or "")
+    assert loads.rows("id, n") == [(1, 7)]
 
 
 def test_a_column_that_became_text_in_the_source_is_text_from_then_on(loads: Loads) -> None:

@@ -48,6 +48,7 @@ def test_a_replay_never_overwrites_a_newer_row(loads: Loads, disposition: str) -
     replayed = loads.replay(source_of({**stream, **LENIENT}))
     assert replayed.change is not None
     assert {closing.state: len(closing.ids) for closing in replayed.change.closings} == {"replayed": 1, "superseded": 1}
+    assert replayed.note == "1 closed as superseded, a newer row of the key being stored"
     assert loads.rows("id, n") == [(1, "2"), (2, "x"), (9, "9")]
     assert loads.waiting() == []
 

@@ -136,6 +136,10 @@ def test_a_column_from_nowhere_says_so(graph: LineageGraph) -> None:
     assert LineageView.of(graph, column(ORDERS, "id"), downstream=False).render() == "shop.orders.id comes from\n└── nothing"
 
 
+def test_a_table_that_nobody_reads_leads_to_nothing(graph: LineageGraph) -> None:
+    assert LineageView.of(graph, TOP, upstream=False).render() == f"{TOP} leads to\n└── nothing"
+
+
 def test_json_has_the_documented_shape(graph: LineageGraph) -> None:
     documents = json.loads(LineageView.of(graph, column(STAGED, "amount")).render("json"))
     assert [document["direction"] for document in documents] == ["upstream", "downstream"]

@@ -136,7 +136,10 @@ def test_a_rolled_back_model_is_left_alone_and_its_published_version_read() -> N
     skip = decide(situation(*CHAIN, states=(deployed(ORDERS, 3), pinned)), STAGED)
     assert isinstance(skip, Skip)
     assert (skip.version, skip.is_unpublished) == (4, False)
-    assert "wrong rates" in skip.reason
+    assert skip.reason.endswith("; rolled back: wrong rates")
+    again = decide(situation(*CHAIN, states=(deployed(ORDERS, 3), replace(pinned, reason="rolled back to snapshot 5"))), STAGED)
+    assert isinstance(again, Skip)
+    assert again.reason.endswith("; rolled back to snapshot 5")
 
 
 def test_a_view_is_stale_by_its_definition_alone_and_what_reads_it_by_what_lies_under_it() -> None:

@@ -79,6 +79,20 @@ def test_a_rollback_shows_an_older_version_until_publish_and_runs_go_on_beneath(
     assert folder.rows("SELECT count(*) FROM staging.orders") == [(4,)]
 
 
+@pytest.mark.parametrize("table", [ORDERS, STAGED])
+def test_what_a_rollback_hides_is_not_seen_through_what_is_built_on_it(folder: Folder, table: TableName) -> None:
+    folder.model("staging.orders", "SELECT id, amount FROM shop.orders").model("marts.sums", "SELECT count(*) AS n FROM staging.orders").run()
+    folder.csv("orders2.csv", [(3, 5)]).run()
+    call(folder, verbs.rollback, [table])
+    folder.csv("orders3.csv", [(4, 5)])
+    assert folder.run().exit_code == 0
+    assert folder.rows("SELECT count(*), (SELECT n FROM marts.sums) FROM staging.orders") == [(2, 2)]
+    assert statuses(folder.run())["marts.sums"] == "skipped", "what it was built from is what is still published"
+    call(folder, verbs.publish, [table])
+    folder.run()
+    assert folder.rows("SELECT count(*), (SELECT n FROM marts.sums) FROM staging.orders") == [(4, 4)]
+
+
 def test_a_rollback_goes_to_a_time(folder: Folder) -> None:
     from datetime import UTC, datetime
 
@@ -166,6 +180,27 @@ def test_a_reload_from_a_position_reads_from_there(folder: Folder) -> None:
     assert folder.rows("SELECT amount FROM shop.orders") == [(10,), (21,), (31,)]
 
 
+def test_a_reload_from_a_position_needs_a_cursor(folder: Folder) -> None:
+    folder.run()
+    with pytest.raises(UsageError) as caught:
+        call(folder, verbs.reload, ORDERS, from_="2")
+    assert (caught.value.found, caught.value.hint) == ("its position is a list of files", "headwater reload shop.orders reads all of it again")
+
+
+def test_a_group_is_published_whole_or_not_at_all(folder: Folder) -> None:
+    a, b = TableName("fin", "a"), TableName("fin", "b")
+    folder.model("fin.a", "SELECT count(*) AS n FROM shop.orders", "publish_group: finance")
+    folder.model("fin.b", "SELECT count(*) AS n FROM shop.orders", "publish_group: finance", "checks: [expression: n < 3]").run()
+    folder.csv("orders2.csv", [(3, 5)]).run()
+    summary = call(folder, verbs.publish, [a])
+    assert statuses(summary) == {"fin.a": "blocked", "fin.b": "held"}
+    assert reason(summary, "fin.a") == "fin.b can't be published, and all are or none"
+    assert statuses(call(folder, verbs.publish, [a], force=True, reason="they know")) == {"fin.a": "succeeded", "fin.b": "succeeded"}
+    assert folder.rows("SELECT a.n, b.n FROM fin.a a, fin.b b") == [(3, 3)]
+    call(folder, verbs.rollback, [a, b])
+    assert statuses(call(folder, verbs.publish, [b], force=True, reason="again")) == {"fin.a": "succeeded", "fin.b": "succeeded"}
+
+
 def test_quarantine_is_replayed_by_todays_contract_and_twice_is_as_once(folder: Folder) -> None:
     source = """
         type: files
@@ -176,11 +211,11 @@ def test_quarantine_is_replayed_by_todays_contract_and_twice_is_as_once(folder: 
         """
     folder.write("sources/shop.yaml", source.format(most=100)).csv("orders2.csv", [(3, 500), (4, 7)]).run()
     assert folder.rows("SELECT count(*) FROM shop.orders") == [(3,)]
-    assert statuses(call(folder, verbs.replay, ORDERS)) == {"shop.orders": "skipped"}, "it still breaks the contract"
+    assert statuses(call(folder, verbs.replay, {ORDERS: None})) == {"shop.orders": "skipped"}, "it still breaks the contract"
     folder.write("sources/shop.yaml", source.format(most=1000))
-    assert statuses(call(folder, verbs.replay, ORDERS)) == {"shop.orders": "succeeded"}
+    assert statuses(call(folder, verbs.replay, {ORDERS: None})) == {"shop.orders": "succeeded"}
     assert folder.rows("SELECT id, amount FROM shop.orders WHERE id = 3") == [(3, 500)]
-    assert statuses(call(folder, verbs.replay, ORDERS)) == {"shop.orders": "skipped"}
+    assert statuses(call(folder, verbs.replay, {ORDERS: None})) == {"shop.orders": "skipped"}
     assert folder.rows("SELECT count(*) FROM shop.orders") == [(4,)]
 
 

@@ -18,6 +18,32 @@ streams:
 
 #: name: files, and the beginning of each message in order
 CASES = {
+    "columns that can't be": (
+        {
+            "sources/shop.yaml": """type: files
+streams:
+  orders:
+    path: o.csv
+    partition_by: [mnth(day), day]
+    columns:
+      id: bigin
+      Amount: {type: "struct(a int, b map(varchar, decmal(3,1)))[]"}
+      amount: int
+      email: {checks: [matches: "(?=x"]}
+"""
+        },
+        [
+            "sources/shop.yaml:5:20: 'mnth(day)' is no partition; expected a column, or year, month, day, hour or identity of one, or bucket(NUMBER, COLUMN); did you mean 'month'? [bad-partition]",
+            "sources/shop.yaml:7:11: there is no type 'bigin'; did you mean 'bigint'? [unknown-type]",
+            "sources/shop.yaml:8:22: there is no type 'decmal'; did you mean 'decimal'? [unknown-type]",
+            "sources/shop.yaml:9:7: the columns 'Amount' and 'amount' differ by case alone; expected one of the two: they are one column [duplicate-column]",
+            "sources/shop.yaml:10:24: '(?=x' is no regular expression:",
+        ],
+    ),
+    "a model's columns that can't be": (
+        {"models/a/b.sql": "-- headwater\n-- columns: {x: {type: intt}}\nSELECT 1 AS x\n"},
+        ["models/a/b.sql:2:24: there is no type 'intt'; did you mean 'int'? [unknown-type]"],
+    ),
     "a misspelt key of headwater.yaml": (
         {"headwater.yaml": "name: shop\nlake:\n  catalgo: x\n"},
         ["headwater.yaml:3:3: there is no key 'catalgo' here; expected one of catalog, data, encrypted, s3; did you mean 'catalog'? [unknown-key]"],
@@ -106,7 +132,7 @@ CASES = {
         },
         [
             "sources/shop.yaml:5:5: there is no key 'write_dispositon' here; expected one of checks, table",
-            "sources/shop.yaml:6:19: streams.orders.max_rejected: input should be less than or equal to 1 [bad-value]",
+            "sources/shop.yaml:6:19: streams.orders.max_rejected: '200%' is no share of the rows; expected 0% to 100%, or 0 to 1 [bad-value]",
             "sources/shop.yaml:8:26: there is no key 'not_nul' here; expected one of checks, type, not_null, labels, description, renamed_from; "
             "did you mean 'not_null'?",
             "sources/shop.yaml:8:50: there is no check 'not_nul'; expected one of not_null, unique",
@@ -442,3 +468,11 @@ def test_a_file_name_that_cannot_be_shown_is_told(write):
     (directory / "models" / "a" / "tab\there.sql").write_text("SELECT 1 AS i")
     with pytest.raises(DefinitionErrors, match="it holds characters that can't be shown"):
         load_project(directory)
+
+
+def test_a_var_that_nothing_knows_is_refused(write) -> None:
+    directory = write({"headwater.yaml": "name: shop\nvars: {country: NO}\n", "models/a/b.sql": "SELECT '${var:other:-x}' AS c\n"})
+    with pytest.raises(UsageError) as caught:
+        load_project(directory, vars={"contry": "DK"})
+    assert (caught.value.what, caught.value.hint) == ("there is no var 'contry'", "did you mean country?")
+    load_project(directory, vars={"country": "DK", "other": "y"})

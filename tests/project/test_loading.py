@@ -401,6 +401,19 @@ def test_the_cache_is_used(write):
     assert load_project(directory).models[T("a.b")].sql.endswith("from_cache")
 
 
+@pytest.mark.parametrize(
+    "entry", [{}, [], {"header": 3, "tables": None}, {"header": {"kind": {"type": "gone"}}, "tables": [["shop", "orders"]]}, {"$time": 3}]
+)
+def test_an_entry_of_another_shape_is_none(write, entry):
+    directory = write({"sources/shop.yaml": SHOP, "models/a/b.sql": "FROM shop.orders", "macros/m.sql": "CREATE MACRO m(x) AS x + 1;"})
+    load_project(directory)
+    content = json.loads(_cache(directory).read_text())
+    for found in content["files"].values():
+        found[1] = entry
+    _cache(directory).write_text(json.dumps(content))
+    assert load_project(directory).models[T("a.b")].sql == "FROM shop.orders"
+
+
 def test_an_edit_is_noticed_even_with_the_same_size_and_time(write):
     directory = write({"models/a/b.sql": "SELECT 1 AS i"})
     file = directory / "models" / "a" / "b.sql"

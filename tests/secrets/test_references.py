@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from headwater.errors import UnresolvedReference
-from headwater.secrets import redact, resolve
+from headwater.secrets import redact, referenced, resolve
 
 
 @pytest.fixture
@@ -98,3 +98,8 @@ def test_the_keyring_is_asked_where_it_is_installed(tmp_path, monkeypatch):
 
 def test_redacting_blots_out_the_longest_first_and_leaves_what_is_no_secret():
     assert redact("user:password1@host with password, id 12", ["password", "password1", "12", ""]) == "user:***@host with ***, id 12"
+
+
+def test_the_values_of_references_can_be_asked_for_at_any_depth(tmp_path):
+    given = {"a": ["${env:X} and ${env:Y:-more}", 3], "b": {"c": "plain"}}
+    assert referenced(given, project_dir=tmp_path, environ={"X": "hush"}) == {"hush", "more"}

@@ -11,8 +11,9 @@ import pytest
 from file_kit import Files
 
 from headwater.errors import StreamNotFound, UnresolvedReference
-from headwater.sources import ConnectorContext
+from headwater.sources import ConnectorContext, resolved_stream
 from headwater.sources.files import FilesConnector
+from headwater.spec.sources import Stream
 from headwater.testing import read_rows
 
 
@@ -40,11 +41,21 @@ def test_only_new_and_changed_files_are_read_and_changed_ones_are_named(files: F
     assert files.read("in/*.csv", position=json.loads(json.dumps(merged))).portions == ()
 
 
+def test_what_is_not_new_is_counted_in_words(files: Files, tmp_path: Path) -> None:
+    write(tmp_path / "in/a.csv", "x\n1\n")
+    first = files.read("in/*.csv")
+    assert files.read("in/*.csv", position=first.position).note == "1 file, neither new nor changed"
+    write(tmp_path / "in/b.csv", "x\n1\n")
+    both = files.read("in/*.csv")
+    assert files.read("in/*.csv", position=both.position).note == "2 files, none new or changed"
+
+
 def test_a_path_may_come_from_the_environment(open_files: Callable[..., Files], tmp_path: Path) -> None:
     write(tmp_path / "in/a.csv", "x\n1\n")
-    assert read_rows(open_files(environ={"FOLDER": "in"}).read("${env:FOLDER}/*.csv")) == [{"x": 1}]
+    stream = resolved_stream(Stream(path=("${env:FOLDER}/*.csv",)), project_dir=tmp_path, environ={"FOLDER": "in"})
+    assert read_rows(open_files().read(*stream.path)) == [{"x": 1}]
     with pytest.raises(UnresolvedReference, match="FOLDER"):
-        open_files().read("${env:FOLDER}/*.csv")
+        resolved_stream(Stream(path=("${env:FOLDER}/*.csv",)), project_dir=tmp_path, environ={})
 
 
 def test_a_file_that_changed_its_time_alone_is_read_again(files: Files, tmp_path: Path) -> None:

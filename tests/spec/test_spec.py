@@ -76,7 +76,7 @@ def test_durations_come_back(value):
         ({"relationships": {"to": "a.b", "field": "id"}}, "b_id", "relationships(b_id -> a.b.id)"),
         ({"range": {"column": "v", "min": 0}}, None, "range(v)"),
         ({"matches": "@"}, "email", "matches(email)"),
-        ({"rows": {"min": 1}, "severity": "warn"}, None, "rows()"),
+        ({"rows": {"min": 1}, "severity": "warn"}, None, "rows"),
         ({"fresh": {"column": "at", "within": "1 day"}}, None, "fresh(at)"),
         ({"expression": {"name": "net", "sql": "a > b"}}, None, "expression(net)"),
         ({"query": {"name": "q", "sql": "SELECT 1", "tolerance": 0.1}}, None, "query(q)"),

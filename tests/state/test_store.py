@@ -330,3 +330,18 @@ def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
     assert is_alive(us.identity[:-1] + ("1" if us.identity[-1] != "1" else "2")) is False
     assert is_alive("another-host/boot/ns|1|1") is None
     assert is_alive(dead_process()) is False
+
+
+def test_a_store_that_can_not_be_written_can_still_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StateStore.open("state.sqlite", tmp_path).close()
+    before = {file.name for file in tmp_path.iterdir()}
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))  # modes don't bind root
+    store = StateStore.open("state.sqlite", tmp_path)
+    try:
+        assert store.runs(environment="prod", limit=1) == []
+        with pytest.raises(StateError, match="can't be written"):
+            store.record("r", events=[Event("x", datetime.now(UTC), "r")], tasks=[])
+    finally:
+        store.close()
+    assert {file.name for file in tmp_path.iterdir()} == before

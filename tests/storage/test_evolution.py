@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from lakes import T, change, definition, put, query, rows
+from lakes import Place, T, change, definition, put, query, rows
 
 from headwater.errors import EvolutionRefused
 from headwater.spec.names import TableName
@@ -113,6 +113,19 @@ def test_a_rebuild_may_change_any_type_and_history_keeps_the_old_one(mixed_lake:
     assert rows(mixed_lake, at=first) == [("x", 1)]
     assert mixed_lake.read_as("t", "SELECT w FROM shop.orders WHERE v > 7").fetchall() == [("z",)]
     assert mixed_lake.check_consistency() == []
+
+
+@pytest.mark.parametrize("new", ["[1]", "{'a': 1}", "MAP {'a': 1}"])
+@pytest.mark.parametrize("old", ["1", "['x']"])
+def test_a_rebuild_may_make_a_column_nested_and_the_lake_can_still_be_read(mixed_place: Place, old: str, new: str) -> None:
+    """DuckLake loses the fields of a nested column that is added and renamed in one transaction; nothing of the catalog can be read then."""
+    lake = mixed_place.open()
+    put(lake, f"SELECT 1 AS id, {old} AS v")
+    put(lake, f"SELECT 2 AS id, {new} AS v", delete=DeleteAll())
+    mixed_place.close()
+    lake = mixed_place.open()
+    assert lake.read_as("t", f"SELECT id FROM shop.orders WHERE v = {new}").fetchall() == [(2,)]
+    assert lake.check_consistency() == []
 
 
 def test_a_rebuild_with_a_single_column_of_another_type(lake: Lake) -> None:

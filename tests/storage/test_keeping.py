@@ -11,7 +11,7 @@ import pytest
 from lakes import POSTGRES, Place, T, change, definition, drop_schema, load, make_place, put, query, rows
 
 from headwater.engine import Engine
-from headwater.errors import HeadwaterError, SnapshotNotFound, UsageError
+from headwater.errors import HeadwaterError, LakeUnavailable, SnapshotNotFound, UsageError
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
 from headwater.storage import DeleteAll, DeleteWhere, Lake, Position, TableChange, read_backup, restore_lake
@@ -334,3 +334,31 @@ def test_two_lakes_never_share_a_data_folder(tmp_path: Path) -> None:
         other = place.config.model_copy(update={"catalog": "other.sqlite"})
         with Engine() as engine, pytest.raises(HeadwaterError, match="belongs to another lake"):
             Lake.open(other, engine, project_dir=tmp_path, environment="prod")
+
+
+# -- files that are gone ---------------------------------------------------------------------------------------------
+
+
+def test_a_table_whose_file_is_gone_says_what_to_do_and_is_made_anew_by_a_rebuild(mixed_place: Place) -> None:
+    lake = mixed_place.open()
+    first = put(lake, "SELECT 1 AS id, 'x' AS name")
+    put(lake, "SELECT 5 AS id", U)
+    for file in data_files(mixed_place):
+        if "orders" in file.parts:
+            file.unlink()
+    with pytest.raises(LakeUnavailable, match="a data file is gone") as caught:
+        rows(lake)
+    for way in ("headwater doctor", "headwater restore", "--full-refresh"):
+        assert way in (caught.value.hint or "")
+    assert [fault.rule for fault in lake.check_consistency()] == ["missing-file"]
+    put(lake, "SELECT 2 AS id, 'y' AS name", delete=DeleteAll())
+    assert rows(lake) == [(2, "y")]
+    put(lake, "SELECT 3 AS id, 'z' AS name")
+    assert rows(lake) == [(2, "y"), (3, "z")]
+    assert [version.snapshot_id for version in lake.snapshots(T)][-1] == first
+    mixed_place.close()
+    lake = mixed_place.open()
+    assert (rows(lake), rows(lake, U)) == ([(2, "y"), (3, "z")], [(5,)])
+    lake.maintain(**NO_GRACE)
+    assert lake.check_consistency() == []
+    assert rows(lake) == [(2, "y"), (3, "z")]

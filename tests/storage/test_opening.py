@@ -198,6 +198,15 @@ def test_a_lake_without_write_permission_is_read_and_refuses_commits(place: Plac
             path.chmod(0o644)
 
 
+def test_a_damaged_catalog_is_told_with_the_way_out(place: Place) -> None:
+    put(place.open(), "SELECT 1 AS id")
+    place.close()
+    (place.folder / "lake.sqlite").write_bytes(b"no database at all" * 200)
+    with pytest.raises(LakeError, match="damaged") as caught:
+        place.open()
+    assert "headwater restore" in (caught.value.hint or "")
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux") or os.getuid() != 0, reason="mounts a small disk")
 @pytest.mark.parametrize("full", ["data", "catalog"])
 def test_a_full_disk_commits_nothing_and_says_so(tmp_path: Path, full: str) -> None:
@@ -221,7 +230,11 @@ def test_a_full_disk_commits_nothing_and_says_so(tmp_path: Path, full: str) -> N
             assert lake.head() == head
             assert rows(lake) == [(1, "x")]
         if full == "catalog":
+            place.close()
+            with pytest.raises(StorageFull):
+                place.open()
             (small / "filler").unlink()
+            lake = place.open()
         assert lake.head() == head
         assert rows(lake) == [(1, "x")]
         lake.maintain(orphan_grace=timedelta(0), reader_grace=timedelta(0))

@@ -28,6 +28,23 @@ def test_a_table_is_replaced_whole(house: House) -> None:
     assert house.rows() == [(date(2024, 1, 1), 1, 5)]
 
 
+@pytest.mark.parametrize(("layout", "role"), [({"sort_by": ["dya DESC"]}, "sort_by"), ({"partition_by": ["dya"]}, "partition_by")])
+def test_a_layout_by_a_column_that_is_not_there_is_refused_by_name(house: House, layout: dict[str, list[str]], role: str) -> None:
+    with pytest.raises(ModelOutputInvalid) as caught:
+        house.build(sql_model(DAILY, **layout))
+    assert role in caught.value.what
+    assert caught.value.hint == "did you mean 'day'?"
+
+
+@pytest.mark.parametrize("kind", ["table", {"incremental": {"time_column": "day"}}])
+def test_technical_columns_that_come_twice_are_offered_their_exclusion(house: House, kind: object) -> None:
+    house.inputs["staging.other"] = "SELECT 1 AS other, 'x' AS _hw_load_id, 'y' AS _hw_loaded_at"
+    house.inputs["staging.rows"] = "SELECT 1 AS id, DATE '2024-01-01' AS day, 'x' AS _hw_load_id, 'y' AS _hw_loaded_at"
+    with pytest.raises(ModelOutputInvalid) as caught:
+        house.build(sql_model("SELECT * FROM staging.rows, staging.other", kind=kind))
+    assert "* EXCLUDE (_hw_load_id, _hw_loaded_at)" in str(caught.value.hint)
+
+
 def test_a_change_carries_definition_load_and_layout(house: House) -> None:
     model = sql_model(
         DAILY,

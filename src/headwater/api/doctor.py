@@ -11,8 +11,8 @@ from headwater.api.results import Finding
 from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
 from headwater.project import LoadedProject
-from headwater.state import StateStore
-from headwater.storage import Lake
+from headwater.storage import Inconsistency, Lake
+from headwater.storage.opening import OWNER_FILE
 
 #: Connectors that need an extension of the engine.
 _EXTENSIONS = {"postgres": "postgres_scanner", "mysql": "mysql_scanner", "sqlite": "sqlite_scanner"}
@@ -24,9 +24,10 @@ def findings(project: LoadedProject) -> list[Finding]:
     try:
         session = open_session(project, create=False)
     except (errors.LakeError, errors.StateError, errors.ProjectError, errors.QueryError, errors.SourceError) as error:
-        is_new = isinstance(error, errors.LakeUnavailable) and _was_never_made(project)
-        if is_new:
-            return [*found, Finding("lake", "ok", "there is none yet", "headwater run makes it")]
+        if isinstance(error, errors.LakeUnavailable) and _has_no_catalog(project):
+            if not _has_data(project):
+                return [*found, Finding("lake", "ok", "there is none yet", "headwater run makes it")]
+            return [*found, Finding("lake", "failed", "its catalog is gone, its data is still there", "headwater restore DIR brings a backup back")]
         return [*found, Finding("lake", "failed", _words(error), error.hint or "")]
     with session:
         found += _lake(session.lake)
@@ -34,9 +35,14 @@ def findings(project: LoadedProject) -> list[Finding]:
     return found
 
 
-def _was_never_made(project: LoadedProject) -> bool:
+def _has_no_catalog(project: LoadedProject) -> bool:
     catalog = project.config.lake.catalog
     return "://" not in catalog and "${" not in catalog and not (project.directory / catalog).exists()
+
+
+def _has_data(project: LoadedProject) -> bool:
+    """Whether a lake has its mark in the data folder, as far as that is a folder here."""
+    return (project.directory / project.config.lake.data / OWNER_FILE).exists()
 
 
 def _words(error: errors.HeadwaterError) -> str:
@@ -71,7 +77,7 @@ def _lake(lake: Lake) -> Iterator[Finding]:
         yield Finding("lake", "warning", "nothing can be written there", "look at the permissions of its catalog and folder")
     faults = lake.check_consistency()
     for fault in faults:
-        yield Finding("lake", "failed", f"{fault.table or 'lake'}: {fault.message} [{fault.rule}]", "headwater restore DIR brings a backup back")
+        yield Finding("lake", "failed", f"{fault.table or 'lake'}: {fault.message} [{fault.rule}]", _mending(fault))
     if not faults:
         yield Finding("lake", "ok", "catalog, system tables and files fit together")
     for pin in lake.pins():
@@ -84,8 +90,13 @@ def _lake(lake: Lake) -> Iterator[Finding]:
         yield Finding("quarantine", "warning", f"rows wait: {said}", "headwater quarantine list")
 
 
+def _mending(fault: Inconsistency) -> str:
+    hint = "headwater restore DIR brings a backup back"
+    return f"{hint}; without one, headwater run TABLE --full-refresh makes its table anew" if fault.rule == "missing-file" else hint
+
+
 def _state(session: Session) -> Iterator[Finding]:
-    store: StateStore = session.state
+    store = session.state
     runs = store.runs(environment=session.environment, limit=1)
     yield Finding("state", "ok", f"{store.where}, {'last run ' + runs[0].run_id if runs else 'nothing has run yet'}")
     newest, head = store.newest_snapshot(session.environment), session.lake.head()

@@ -47,8 +47,8 @@ class LakeRoom:
     def maintain(self, *, keep: str | timedelta = timedelta(days=7), dry_run: bool = False) -> MaintenanceReport:
         """Merges small files, expires snapshots older than `keep`, removes files that nothing points at. Safe while others read and write.
 
-        What is published, pinned in any environment, or still to be read by an incremental model stays. Idempotent. `keep` may be
-        written as text (`7 days`). Raises UsageError, LakeReadOnly, CommitConflict.
+        What is published, pinned in any environment, or still to be read by an incremental model stays, and so does all of the last hour, which
+        somebody may be reading. Idempotent. `keep` may be written as text (`7 days`). Raises UsageError, LakeReadOnly, CommitConflict.
         """
         session = self._session()
         running = [run.started_at for run in session.state.runs(limit=100) if run.status == "running"]
@@ -60,7 +60,7 @@ class LakeRoom:
         Raises UsageError, LakeUnavailable, StorageFull.
         """
         session = self._session()
-        return session.lake.backup(Path(directory), state_backup=lambda folder: session.state.backup_to(folder / STATE_FILE))
+        return session.lake.backup(Path(directory).absolute(), state_backup=lambda folder: session.state.backup_to(folder / STATE_FILE))
 
     def restore(self, directory: str | Path, *, force: bool = False) -> RestoreReport:
         """Puts a backup where the project's lake and state are; with `force` over those that are there. Nobody else may have them open.
@@ -70,7 +70,7 @@ class LakeRoom:
         from headwater.api.restoring import restore_backup  # lake and state with it
 
         self._close()
-        return restore_backup(self._loaded, Path(directory), STATE_FILE, force=force)
+        return restore_backup(self._loaded, Path(directory).absolute(), STATE_FILE, force=force)
 
 
 def _duration(text: str | timedelta) -> timedelta:

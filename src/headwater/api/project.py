@@ -165,10 +165,10 @@ class Project:
     ) -> RunSummary:
         """Loads what is new, builds what changed, checks it, publishes it.
 
-        `full_refresh` builds incrementals and snapshots anew and reads streams from their beginning. `allow_drop` drops columns that
-        definitions no longer have (else they stay, empty for new rows). `from_` and `to` (half open; times without a zone are the project's)
-        restate that interval of the selected incrementals and what follows from them. `on_event` is called with each event, from several
-        threads, one at a time.
+        `full_refresh` builds incrementals and snapshots anew and reads streams from their beginning. `allow_drop` drops columns that a model no
+        longer has, or that are neither declared by a stream nor given by its source as last read (else they stay, empty for new rows). `from_` and
+        `to` (half open; times without a zone are the project's) restate that interval of the selected incrementals and what follows from them.
+        `on_event` is called with each event, from several threads, one at a time.
 
         What fails stands in the summary; raised are UnknownSelection, UsageError, LeaseHeld, and LakeError and StateError kinds that keep the
         run from beginning. Not atomic as a whole; each commit is.
@@ -231,36 +231,42 @@ class Project:
 
     # -- what readers see ------------------------------------------------------------------------------------------
 
-    def publish(self, *tables: str, force: bool = False, reason: str = "") -> RunSummary:
-        """Lets readers see the newest rows of tables that are held or rolled back, when their checks pass; all of them or none.
+    def publish(self, *selection: str, exclude: Sequence[str] = (), force: bool = False, reason: str = "") -> RunSummary:
+        """Lets readers see the newest rows of selected tables that are held or rolled back, when their checks pass; all of them or none.
 
         With `force` and a `reason`, whatever the checks say. Touches neither rows nor positions. Raises UsageError, TableNotFound, LeaseHeld.
         """
         from headwater.orchestration import verbs
 
-        return verbs.publish(self._session, self._names(tables), force=force, reason=reason)
+        return verbs.publish(self._session, self._chosen(selection, exclude), force=force, reason=reason)
 
-    def rollback(self, *tables: str, to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
-        """Shows readers an older version of tables until `publish`: that of the snapshot or time `to`, else the one before what they see now.
+    def rollback(self, *selection: str, exclude: Sequence[str] = (), to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
+        """Shows readers an older version of selected tables until `publish`: that of the snapshot or time `to`, else the one before what they see.
 
         Touches neither rows nor positions. Raises SnapshotNotFound, TableNotFound, LeaseHeld.
         """
         from headwater.orchestration import verbs
 
-        return verbs.rollback(self._session, self._names(tables), to=self._moment(to), reason=reason)
+        return verbs.rollback(self._session, self._chosen(selection, exclude), to=self._moment(to), reason=reason)
 
-    def discard(self, *tables: str, reason: str = "") -> RunSummary:
-        """Throws away what was committed and isn't published: the newest rows become the published ones, in a new commit.
+    def discard(self, *selection: str, exclude: Sequence[str] = (), reason: str = "") -> RunSummary:
+        """Throws away what was committed of selected tables and isn't published: the newest rows become the published ones, in a new commit.
 
         A stream's position goes back with them where the source can be read again from there; else it stays, and the discarded rows go to
         quarantine. Raises TableNotFound, LeaseHeld.
         """
         from headwater.orchestration import verbs
 
-        return verbs.discard(self._session, self._names(tables), reason=reason)
+        return verbs.discard(self._session, self._chosen(selection, exclude), reason=reason)
 
-    def _names(self, tables: Sequence[str]) -> list[TableName]:
-        return [self._known_name(table) for table in tables]
+    def _chosen(self, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
+        """The tables a verb is for. Unlike elsewhere, none is chosen where none is named."""
+        if not selection:
+            raise UsageError("which tables?", expected="one or several, such as marts.revenue or 'marts.*'", hint="headwater ls shows all tables")
+        tables = self._select(selection, exclude)
+        if not tables:
+            raise UsageError("nothing is selected", found=" ".join(selection), hint="headwater ls with the same selectors shows what they mean")
+        return tables
 
     # -- rows --------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headwater.errors import UsageError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from headwater.orchestration import Session
     from headwater.spec.runs import RunSummary
     from headwater.storage import QuarantinedRow
+
+#: A row's id or the beginning of it; a selector of a table always has something else in it.
+_ID = re.compile(r"[0-9a-f-]+")
 
 
 class Quarantine:
@@ -38,32 +42,42 @@ class Quarantine:
             raise UsageError(what, hint="headwater quarantine list --rows shows their ids")
         return (exact or found)[0]
 
-    def replay(self, *ids: str, table: str | None = None) -> RunSummary:
-        """Judges waiting rows by today's contract and loads those that keep it, in a load of its own; the position stays.
+    def replay(self, *which: str, exclude: Sequence[str] = (), table: str | None = None) -> RunSummary:
+        """Judges waiting rows by today's contract and loads those that keep it, in a load of its own; positions stay.
 
-        Rows are given by their ids (of one table), or all of `table`. In merge and scd2 a newer row is never overwritten. Replaying twice changes
-        nothing. Raises UsageError, UnknownSelection, TableNotFound, LeaseHeld.
+        Rows are given by their ids (or the beginnings of them), or as all that wait for selected tables, or for `table`. In merge and scd2 a newer
+        row is never overwritten. One commit for all; replaying twice changes nothing. Raises UsageError, UnknownSelection, TableNotFound, LeaseHeld.
         """
         from headwater.orchestration import verbs  # lake and state with them
 
-        name, chosen = self._chosen(ids, table)
-        return verbs.replay(self._session(), name, chosen)
+        return verbs.replay(self._session(), self._chosen(which, exclude, table))
 
-    def drop(self, *ids: str, table: str | None = None) -> RunSummary:
+    def drop(self, *which: str, exclude: Sequence[str] = (), table: str | None = None) -> RunSummary:
         """Marks waiting rows as dropped: they are never loaded. Given as for `replay`."""
         from headwater.orchestration.dropping import drop_quarantined
 
-        name, chosen = self._chosen(ids, table)
-        return drop_quarantined(self._session(), name, chosen)
+        return drop_quarantined(self._session(), self._chosen(which, exclude, table))
 
-    def _chosen(self, ids: Sequence[str], table: str | None) -> tuple[TableName, Sequence[str] | None]:
-        """The table meant, and the ids; None for all that wait for it."""
-        if bool(ids) == (table is not None):
-            raise UsageError("which rows?", expected="ids, or --table TABLE for all that wait for it", hint="headwater quarantine list --rows")
+    def _chosen(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
+        """Ids by the table they wait for; None for all that wait for it."""
+        ids = [text for text in which if _ID.fullmatch(text)]
+        selection = [text for text in which if not _ID.fullmatch(text)]
+        if (bool(ids), bool(selection or exclude), table is not None).count(True) != 1:
+            raise UsageError(
+                "which rows?",
+                expected="ids, or selectors (or --table TABLE) for all that wait for those tables",
+                hint="headwater quarantine list --rows",
+            )
         if table is not None:
-            return self._session().project.find(table), None
-        rows = [self.show(id) for id in ids]
-        tables = sorted({row.table for row in rows})
-        if len(tables) > 1:
-            raise UsageError("these rows wait for several tables", found=", ".join(map(str, tables)), hint="name the rows of one table at a time")
-        return tables[0], [row.id for row in rows]
+            return {self._session().project.find(table): None}
+        if ids:
+            chosen: dict[TableName, list[str]] = {}
+            for row in map(self.show, dict.fromkeys(ids)):
+                chosen.setdefault(row.table, []).append(row.id)
+            return {name: tuple(dict.fromkeys(found)) for name, found in chosen.items()}
+        session = self._session()
+        streams = [name for name in self._select(selection, exclude) if session.project.graph.nodes[name].kind == "stream"]
+        if not streams:
+            raise UsageError("no stream is selected, and only streams have rows in quarantine", hint="headwater quarantine list")
+        waiting = {row.table.key for row in session.lake.quarantine()}
+        return dict.fromkeys([name for name in streams if name.key in waiting] or streams)

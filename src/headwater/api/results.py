@@ -79,13 +79,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredTable:
-    """A stream a source could give: columns as `name -> DuckDB type`, the key the source itself declares, an estimate of its rows."""
+    """A stream a source could give: columns as `name -> DuckDB type`, the key the source itself declares, an estimate of its rows.
+
+    `reads` is the table, path, function or query behind it.
+    """
 
     name: str
     columns: dict[str, str] = field(default_factory=dict)
     primary_key: tuple[str, ...] = ()
     rows: int | None = None
     is_defined: bool = False
+    reads: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def ls(
         screen.json(tables)
     else:
         is_choice = bool(united(selection, select) or united(exclude))
-        screen.table(*reports.listing(tables), empty="no table is in all that was selected" if is_choice else "the project defines no tables yet")
+        screen.table(*reports.listing(tables), empty=reports.no_tables(is_choice=is_choice))
 
 
 def lint(

@@ -90,13 +90,16 @@ def diff(
 
 def maintain(
     session: Session,
-    keep: Annotated[str, typer.Option("--keep", metavar="DURATION", help="Snapshots younger than this stay: 7 days, 36h.")] = "7 days",
+    keep: Annotated[
+        str, typer.Option("--keep", metavar="DURATION", help="Snapshots younger than this stay: 7 days, 36h; an hour at the least.")
+    ] = "7 days",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Tidy the lake: merge small files, expire old snapshots, remove orphans.
 
-    What is published, pinned, or still to be read by an incremental model is kept whatever its age. Safe while others run.
+    What is published, pinned, or still to be read by an incremental model is kept whatever its age, and so is all of the last hour: somebody may be
+    reading it. Safe while others run.
     """
     done = session.project.lake.maintain(keep=keep, dry_run=dry_run)
     if json:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headwater.cli import reports
-from headwater.cli.options import JsonOption, ReasonOption, TablesArgument
+from headwater.cli.options import ExcludeOption, JsonOption, ReasonOption, SelectOption, TablesArgument, united
 from headwater.cli.progress import run_display
 from headwater.cli.session import Session, command
 
@@ -16,7 +16,9 @@ PANEL = "Publication"
 
 def publish(
     session: Session,
-    tables: TablesArgument,
+    tables: TablesArgument = None,
+    select: SelectOption = None,
+    exclude: ExcludeOption = None,
     force: Annotated[bool, typer.Option("--force", help="Publish though checks fail; needs --reason.")] = False,
     reason: ReasonOption = "",
     json: JsonOption = False,
@@ -24,15 +26,19 @@ def publish(
     """Let readers see the newest rows of tables that are held or rolled back.
 
     The checks run first; with --force and a reason their failing doesn't matter. From then on the tables follow their newest commit again.
+    The other members of a publish_group come along: all of them or none.
 
     Rows: untouched. Positions: untouched.
     """
-    reports.finish_run(session.project.publish(*tables, force=force, reason=reason), json=json)
+    chosen = united(tables, select)
+    reports.finish_run(session.project.publish(*chosen, exclude=united(exclude), force=force, reason=reason), json=json)
 
 
 def rollback(
     session: Session,
-    tables: TablesArgument,
+    tables: TablesArgument = None,
+    select: SelectOption = None,
+    exclude: ExcludeOption = None,
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="SNAPSHOT|TIME", help="Which version readers see; without it the one published before.", show_default=False),
@@ -46,16 +52,25 @@ def rollback(
 
     Rows: untouched. Positions: untouched.
     """
-    reports.finish_run(session.project.rollback(*tables, to=to, reason=reason), json=json)
+    chosen = united(tables, select)
+    reports.finish_run(session.project.rollback(*chosen, exclude=united(exclude), to=to, reason=reason), json=json)
 
 
-def discard(session: Session, tables: TablesArgument, reason: ReasonOption = "", json: JsonOption = False) -> None:
+def discard(
+    session: Session,
+    tables: TablesArgument = None,
+    select: SelectOption = None,
+    exclude: ExcludeOption = None,
+    reason: ReasonOption = "",
+    json: JsonOption = False,
+) -> None:
     """Throw away what was committed but isn't published: the newest rows become the published ones again.
 
     Rows: the tables' newest rows are replaced by the published ones, in a new commit. Positions: set back to those of the published rows where the
     source can be read again; where it can't, the discarded loads go to quarantine and the position stays.
     """
-    reports.finish_run(session.project.discard(*tables, reason=reason), json=json)
+    chosen = united(tables, select)
+    reports.finish_run(session.project.discard(*chosen, exclude=united(exclude), reason=reason), json=json)
 
 
 def reload(

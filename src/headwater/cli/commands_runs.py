@@ -39,7 +39,11 @@ def run(
         bool, typer.Option("--full-refresh", help="Build incrementals and snapshots anew, and read streams from their beginning.")
     ] = False,
     allow_drop: Annotated[
-        bool, typer.Option("--allow-drop", help="Drop columns that definitions no longer have; else they stay, empty for new rows.")
+        bool,
+        typer.Option(
+            "--allow-drop",
+            help="Drop columns that a model no longer has, or that neither a stream nor its source has; else they stay, empty for new rows.",
+        ),
     ] = False,
     threads: ThreadsOption = None,
     from_: Annotated[
@@ -86,7 +90,7 @@ def status(
     if json:
         screen.json(tables)
     else:
-        reports.print_status(tables)
+        reports.print_status(tables, is_choice=bool(united(selection, select) or united(exclude)))
     if any(table.is_bad for table in tables):
         raise typer.Exit(1)
 

@@ -14,8 +14,13 @@ from headwater.cli.session import Session, command
 PANEL = "Sources"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A source's name.", show_default=False)]
-IdsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="ID", help="Rows by id, as `quarantine list --rows` shows them.", show_default=False)
+RowsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ID|SELECT",
+        help="Rows by id, as `quarantine list --rows` shows them; or tables by name or any other selector, as for `run`: all rows waiting for them.",
+        show_default=False,
+    ),
 ]
 TableOption = Annotated[str | None, typer.Option("--table", "-t", metavar="TABLE", help="All rows waiting for this table.", show_default=False)]
 
@@ -79,19 +84,33 @@ def quarantine_show(
         reports.print_quarantined(row)
 
 
-def quarantine_replay(session: Session, ids: IdsArgument = None, table: TableOption = None, json: JsonOption = False) -> None:
+def quarantine_replay(
+    session: Session,
+    rows: RowsArgument = None,
+    table: TableOption = None,
+    select: SelectOption = None,
+    exclude: ExcludeOption = None,
+    json: JsonOption = False,
+) -> None:
     """Judge waiting rows by today's contract and load those that now fit.
 
     A load of its own: the source's position stays. In merge and scd2 a newer row is never overwritten (the waiting one is closed as superseded).
     Replaying twice changes nothing.
     """
-    run = session.project.quarantine.replay(*(ids or ()), table=table)
+    run = session.project.quarantine.replay(*united(rows, select), exclude=united(exclude), table=table)
     reports.finish_run(run, json=json)
 
 
-def quarantine_drop(session: Session, ids: IdsArgument = None, table: TableOption = None, json: JsonOption = False) -> None:
+def quarantine_drop(
+    session: Session,
+    rows: RowsArgument = None,
+    table: TableOption = None,
+    select: SelectOption = None,
+    exclude: ExcludeOption = None,
+    json: JsonOption = False,
+) -> None:
     """Give waiting rows up: they are marked as dropped and never loaded."""
-    run = session.project.quarantine.drop(*(ids or ()), table=table)
+    run = session.project.quarantine.drop(*united(rows, select), exclude=united(exclude), table=table)
     reports.finish_run(run, json=json)
 
 

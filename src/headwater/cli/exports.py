@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -57,7 +58,7 @@ def _write(result: Result, format: str, sink: BinaryIO) -> None:
 
 
 def _write_json(result: Result, sink: BinaryIO) -> None:
-    columns = result.columns
+    columns = _distinct(result.columns)
     separator = "[\n"
     while rows := result.fetchmany(10_000):
         for row in rows:
@@ -65,6 +66,15 @@ def _write_json(result: Result, sink: BinaryIO) -> None:
             sink.write(f"{separator}  {json.dumps(item, ensure_ascii=False)}".encode())
             separator = ",\n"
     sink.write(b"[]\n" if separator == "[\n" else b"\n]\n")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, the second of equal ones as `name_1`, as the engine does it for tables."""
+    found: list[str] = []
+    for name in names:
+        unique = name if name not in found else next(f"{name}_{n}" for n in count(1) if f"{name}_{n}" not in (*found, *names))
+        found.append(unique)
+    return found
 
 
 def _write_arrow(reader: pa.RecordBatchReader, format: str, sink: BinaryIO) -> None:

@@ -21,7 +21,10 @@ SelectOption = Annotated[
 ExcludeOption = Annotated[list[str] | None, typer.Option("--exclude", metavar="SELECT", help="Leaves these out; repeatable.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="A table's name, such as marts.revenue.", show_default=False)]
-TablesArgument = Annotated[list[str], typer.Argument(metavar="TABLE", help="Names of tables, such as marts.revenue.", show_default=False)]
+TablesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SELECT", help="Which tables: a name such as marts.revenue, or any other selector, as for `run`.", show_default=False),
+]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with the publication.", show_default=False)]
 
 

@@ -154,6 +154,10 @@ class _Display:
                 if table in self._running:
                     self._running[table].note = f"waiting to try again: {reason}"
                 self._said(f"{table} will be tried again: {reason}", event.at)
+            case "columns_dropped" if table is not None:
+                self._noted(f"{table} lost columns that its definition no longer has: {', '.join(event.data.get('columns', ()))}", event.at)
+            case "stop_requested" if self._running:
+                self._said("stopping; code of yours that runs is waited for, and Ctrl-C again ends all at once", event.at)
             case "task_finished" if table is not None:
                 self._running.pop(table, None)
                 self._finished += 1
@@ -169,6 +173,9 @@ class _Display:
     def _said(self, text: str, at: datetime) -> None:
         raise NotImplementedError
 
+    def _noted(self, text: str, at: datetime) -> None:
+        raise NotImplementedError
+
     def _ended(self, event: Event) -> None:
         raise NotImplementedError
 
@@ -181,6 +188,9 @@ class _Log(_Display):
 
     def _said(self, text: str, at: datetime) -> None:
         screen.note(f"{at.astimezone():%H:%M:%S} {text}")
+
+    def _noted(self, text: str, at: datetime) -> None:
+        self._said(text, at)
 
     def _ended(self, event: Event) -> None:
         screen.note(f"{event.at.astimezone():%H:%M:%S} {_Finished.of(event).plain}")
@@ -201,6 +211,9 @@ class _Live(_Display):
 
     def _said(self, text: str, at: datetime) -> None:
         pass
+
+    def _noted(self, text: str, at: datetime) -> None:
+        self._live.console.print(text, highlight=False, markup=False)
 
     def _ended(self, event: Event) -> None:
         self._live.console.print(_Finished.of(event).styled)

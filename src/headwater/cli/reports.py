@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,6 +209,8 @@ def _print_troubles(tasks: Sequence[TaskResult]) -> None:
 
 def _print_warnings(tasks: Sequence[TaskResult]) -> None:
     for task in tasks:
+        for line in task.reason.splitlines()[1:]:
+            screen.note(f"warning: {task.table}: {line}", STYLES["warn"])
         for verdict in task.verdicts:
             if not verdict.passed:
                 screen.note(f"warning: {task.table}: check {verdict.check} failed{_message(verdict)}", STYLES["warn"])
@@ -261,12 +263,17 @@ def next_after(run: RunSummary) -> list[tuple[str, str]]:
 # -- status and doctor -----------------------------------------------------------------------------------------------
 
 
-def print_status(tables: Sequence[TableStatus]) -> None:
+def no_tables(*, is_choice: bool) -> str:
+    """What to say in place of an empty list of tables."""
+    return "nothing is selected: no table is what the selectors ask for" if is_choice else "the project defines no tables yet"
+
+
+def print_status(tables: Sequence[TableStatus], *, is_choice: bool) -> None:
     rows = [
         [table.table, table.kind, table.status, table.rows, ago(table.committed_at), table.waiting_in_quarantine or None, _why(table)]
         for table in tables
     ]
-    screen.table(["TABLE", "KIND", "STATUS", "ROWS", "CHANGED", "QUARANTINE", "WHY"], rows, empty="the project defines no tables yet")
+    screen.table(["TABLE", "KIND", "STATUS", "ROWS", "CHANGED", "QUARANTINE", "WHY"], rows, empty=no_tables(is_choice=is_choice))
     bad = [table for table in tables if table.is_bad]
     if any(table.status == "failed" for table in bad):
         screen.next_commands([("headwater retry", "run again what failed")])
@@ -315,8 +322,8 @@ def print_quarantine(rows: Sequence[QuarantinedRow], *, each_row: bool) -> None:
         screen.next_commands(
             [
                 (f"headwater quarantine show {first.id}", "one row as it came"),
-                (f"headwater quarantine replay --table {first.table}", "load those that keep today's contract"),
-                (f"headwater quarantine drop --table {first.table}", "give them up"),
+                (f"headwater quarantine replay {first.table}", "load those that keep today's contract"),
+                (f"headwater quarantine drop {first.table}", "give them up"),
             ]
         )
 
@@ -327,7 +334,7 @@ def _place(row: QuarantinedRow) -> str:
         found = json.loads(row.position or "{}")
     except ValueError:
         return row.position or "-"
-    return ", ".join(str(value) for value in found.values()) if isinstance(found, dict) and found else row.position or "-"
+    return ", ".join(dict.fromkeys(str(value) for value in found.values())) if isinstance(found, dict) and found else row.position or "-"
 
 
 def print_quarantined(row: QuarantinedRow) -> None:
@@ -343,9 +350,19 @@ def print_quarantined(row: QuarantinedRow) -> None:
         screen.text(f"{name:<8}{value}")
 
 
+def _columns_in_short(columns: Mapping[str, str], most: int = 6) -> str:
+    """`3: id, day, amount`; the first few of many."""
+    named = list(columns)
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return f"{len(named)}: {', '.join(named[:most])}{more}" if named else "-"
+
+
 def print_discovery(found: Discovery) -> None:
-    rows = [[table.name, len(table.columns), ", ".join(table.primary_key) or "-", table.rows, table.is_defined] for table in found.tables]
-    screen.table(["STREAM", "COLUMNS", "KEY", "ROWS (ESTIMATE)", "DEFINED"], rows, empty=f"{found.source} holds nothing that can be read")
+    rows = [
+        [table.name, table.reads or "-", _columns_in_short(table.columns), ", ".join(table.primary_key) or "-", table.rows, table.is_defined]
+        for table in found.tables
+    ]
+    screen.table(["STREAM", "READS", "COLUMNS", "KEY", "ROWS (ESTIMATE)", "DEFINED"], rows, empty=f"{found.source} holds nothing that can be read")
     if found.added:
         screen.note(f"added to {found.path}: {', '.join(found.added)}")
     elif any(not table.is_defined for table in found.tables):
@@ -385,6 +402,8 @@ def print_maintenance(done: MaintenanceReport) -> None:
     screen.text(f"{plural(done.files_merged, 'small file')} {would}merged into {done.files_made}")
     screen.text(f"{plural(len(done.rewritten_tables), 'table')} {would}written anew")
     screen.text(f"{plural(done.snapshots_expired, 'snapshot')} {would}expired, {format_number(done.snapshots_kept)} kept")
+    if done.is_keep_raised:
+        screen.text("snapshots of the last hour stay whatever --keep says, and so do their files: somebody may be reading them")
     screen.text(f"{plural(done.files_removed + done.orphans_removed, 'file')} {would}removed")
     screen.text(f"{format_bytes(done.bytes_before)} before, {format_bytes(done.bytes_after)} after, {format_seconds(done.seconds)}")
     for pin in done.pins:

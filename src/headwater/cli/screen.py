@@ -97,14 +97,16 @@ class Screen:
         if not shown:
             self.note(empty)
             return
-        console = self.console("stdout")
-        if console.is_terminal:
+        if not _is_plain(sys.stdout) and (console := self.console("stdout")).is_terminal:
             console.print(lay_out(columns, shown))
             return
         self.text("\n".join(lay_out_plainly(columns, shown)))
 
     def outcome(self, word: str, text: str) -> None:
         """A line of data that begins with how something came out, coloured where there are colours."""
+        if _is_plain(sys.stdout):
+            self.text(f"{word:<10}{text}".rstrip())
+            return
         from rich.text import Text
 
         self.console("stdout").print(Text(f"{word:<10}", style=STYLES.get(word, "")).append(text, style="default"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from headwater import errors
 from headwater.cli.screen import screen
@@ -124,6 +125,17 @@ def guarded(debug: bool) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+class _Command(TyperCommand):
+    """Says what is wrong with a value without the name that typer's validation has for its own errors."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers a function `f(session, ..)` as a command: the options of the project are added to its own, errors become words.
 
@@ -155,6 +167,6 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + added
         setattr(run, "__signature__", inspect.Signature(parameters))  # noqa: B010 -- inspect reads it, the type doesn't know it
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return app.command(name, **settings)(run)
+        return app.command(name, cls=_Command, **settings)(run)
 
     return decorate

@@ -13,6 +13,17 @@ from headwater import errors
 _CANDIDATES = re.compile(r"(?:Did you mean|Candidate bindings|Candidate functions|Candidates)[^\n]*", re.IGNORECASE)
 _LOST = ("connection refused", "could not connect", "server closed the connection", "could not set lock", "connection to server", "timed out")
 
+_FILE_GONE = re.compile(r"\.parquet.*(?:No such file|404|NoSuchKey)|(?:No such file|404|NoSuchKey).*\.parquet", re.DOTALL)
+FILE_GONE_HINT = (
+    "headwater doctor names the files that are gone; headwater restore DIR brings a backup back, and without one headwater run TABLE --full-refresh "
+    "makes a table anew from what it is read or built from"
+)
+
+
+def is_file_gone(error: errors.HeadwaterError) -> bool:
+    """Whether a Parquet file that should be there wasn't."""
+    return isinstance(error, errors.LakeUnavailable) and error.hint == FILE_GONE_HINT
+
 
 def translate(error: duckdb.Error) -> errors.HeadwaterError:
     """The Headwater error for one of DuckDB's. Its text is kept to the first lines, without the echoed statement."""
@@ -36,6 +47,8 @@ def translate(error: duckdb.Error) -> errors.HeadwaterError:
         return errors.SqlBindError("the SQL names something that isn't there or doesn't fit", found=text)
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException, duckdb.ConstraintException)):
         return errors.SqlDataError("a value doesn't fit", found=_without_values(text))
+    if isinstance(error, (duckdb.IOException, duckdb.HTTPException)) and _FILE_GONE.search(text):
+        return errors.LakeUnavailable("a data file is gone", found=text, hint=FILE_GONE_HINT)
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException)) or any(mark in low for mark in _LOST):
         return errors.LakeUnavailable("reading or writing failed", found=text)
     return errors.QueryError("the engine refused the statement", found=text)

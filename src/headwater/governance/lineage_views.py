@@ -84,7 +84,8 @@ def render_tree(graph: LineageGraph, trace: Trace) -> str:
     if isinstance(trace.start, ColumnName):
         lines += branches.lines(branches.of(roots[0], "value"))
     else:
-        lines += branches.lines([(root, None) for root in roots if root.column != WHOLE or branches.of(root, None)])
+        shown = [(root, None) for root in roots if root.column != WHOLE or branches.of(root, None)]
+        lines += branches.lines(shown if any(branches.of(*root) for root in shown) else [])
     if len(lines) == 1:
         lines.append("└── nothing")
     met = {*trace.tables, trace.start.table if isinstance(trace.start, ColumnName) else trace.start}

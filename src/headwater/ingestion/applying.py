@@ -13,7 +13,9 @@ from headwater.ingestion.cursor import TIMES
 from headwater.ingestion.scd2 import History
 from headwater.ingestion.types import TIMESTAMPTZ
 from headwater.spec.names import FILE_COLUMN, LOAD_ID_COLUMN, LOADED_AT_COLUMN, TableName, quote, quote_literal
+from headwater.spec.tables import Column
 from headwater.storage.changes import Delete, DeleteAll, DeleteKeys, DeleteWhere, Staged, TableState
+from headwater.storage.evolution import plan_evolution
 from headwater.storage.lake import Lake
 
 
@@ -72,6 +74,12 @@ def current_rows(
     if without_files and FILE_COLUMN in stored:
         where = f" WHERE {FILE_COLUMN} IS NULL OR {FILE_COLUMN} NOT IN ({', '.join(quote_literal(file) for file in without_files)})"
     return Current(f"(SELECT {', '.join(selected)} FROM ({lake.head_sql(state.table)}){where})", tuple(known))
+
+
+def refuse_impossible_types(state: TableState, plan: LoadPlan) -> None:
+    """Raises EvolutionRefused where stored rows that stay can't take the plan's types: before their values are cast to them."""
+    wanted = [Column(column.name, column.type) for column in plan.columns]
+    plan_evolution(state.table, state.columns, wanted, renames=plan.renames, is_rebuild=False, allow_drop=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from headwater.spec.checks import Check
 from headwater.spec.names import TableName
+from headwater.spec.sources import Stream
 from headwater.storage.changes import TableChange, TableState
 
 
@@ -16,8 +17,10 @@ from headwater.storage.changes import TableChange, TableState
 class LoadContext:
     """One attempt at one load. `state` is the table as deployed (None at the first load), `token` the lease's fencing token.
 
-    `full_refresh` reads everything and rebuilds the rows. `reload_from` is a cursor value as text to read from again. `on_progress` gets the rows and
-    bytes staged so far, now and then; `is_cancelled` is asked a few times a second, and a load that is cancelled raises Interrupted.
+    `full_refresh` reads everything and rebuilds the rows. `reload_from` is a cursor value as text to read from again. `allow_drop`
+    drops columns that neither the definition nor the source has any more. `on_progress` gets the rows and bytes staged so far, now and then;
+    `is_cancelled` is asked a few times a second, and a load that is cancelled raises Interrupted. `resolve` gives a stream with its
+    references resolved.
     """
 
     run_id: str
@@ -28,8 +31,10 @@ class LoadContext:
     token: int
     full_refresh: bool = False
     reload_from: str | None = None
+    allow_drop: bool = False
     on_progress: Callable[[int, int], None] = lambda rows, size: None
     is_cancelled: Callable[[], bool] = lambda: False
+    resolve: Callable[[Stream], Stream] = lambda stream: stream
 
 
 @dataclass(frozen=True, slots=True)

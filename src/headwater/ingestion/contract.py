@@ -76,14 +76,16 @@ def plan_load(
     canonical: Callable[[str], str],
     uses_cursor: bool = False,
     is_rebuild: bool = False,
+    allow_drop: bool = False,
 ) -> LoadPlan:
-    """What to load and how. `canonical` gives DuckDB's own name of a declared type.
+    """What to load and how. `canonical` gives DuckDB's own name of a declared type. With `allow_drop`, stored columns that are neither declared nor
+    given by the source aren't among those of the plan.
 
     Raises ContractRefused with all that differs, before anything is read.
     """
     found = _unite(table, portions)
     chosen = _choose(table, stream, found)
-    return _Planner(table, stream, chosen, found, state, canonical, is_rebuild).plan(uses_cursor)
+    return _Planner(table, stream, chosen, found, state, canonical, is_rebuild, allow_drop).plan(uses_cursor)
 
 
 def _unite(table: TableName, portions: Sequence[Sequence[SourceColumn]]) -> dict[str, SourceColumn]:
@@ -165,9 +167,10 @@ class _Planner:
         state: TableState | None,
         canonical: Callable[[str], str],
         is_rebuild: bool,
+        allow_drop: bool,
     ) -> None:
         self.table, self.stream, self.chosen, self.found, self.is_rebuild = table, stream, chosen, found, is_rebuild
-        self.canonical = canonical
+        self.canonical, self.allow_drop = canonical, allow_drop
         self.contract = stream.schema_contract
         self.declared = {name.lower(): (name, column) for name, column in stream.columns.items()}
         technical = {name.lower() for name in (*TECHNICAL_COLUMNS, *((VALID_FROM, VALID_TO) if stream.disposition == "scd2" else ()))}
@@ -176,6 +179,7 @@ class _Planner:
         self.former_types: Mapping[str, str] = body.get("source_types") or {}
         self.is_first = state is None
         self.differences: list[str] = []
+        self.gone: list[str] = []
         self.planned: dict[str, PlannedColumn] = {}
         self.unexpected: list[str] = []
         self.left_out: list[str] = []
@@ -280,10 +284,11 @@ class _Planner:
         for key, stored in self.stored.items():
             if key in taken or key in self.planned or key in self.declared or key in excluded or (selected and key not in selected):
                 continue
-            if any(key == name.lower() for name in (*self.unexpected, *self.left_out)):
+            if self.allow_drop or any(key == name.lower() for name in (*self.unexpected, *self.left_out)):
                 continue
             if self.contract.columns == "freeze":
                 self.differences.append(f"- {stored.name} is missing")
+                self.gone.append(stored.name)
             else:
                 self.planned[key] = PlannedColumn(stored.name, stored.type, (stored.name,))
 
@@ -295,7 +300,8 @@ class _Planner:
             expected=_list([*(name for name, _ in self.declared.values()), *(c.name for k, c in self.stored.items() if k not in self.declared)]),
             found="; ".join(self.differences[:20]) + (f"; and {len(self.differences) - 20} more" if len(self.differences) > 20 else ""),
             state="nothing was loaded; the position is where it was",
-            hint="change `columns`, `select` or `exclude` of the stream to what the source gives now, or set `schema_contract: evolve`",
+            hint="change `columns`, `select` or `exclude` of the stream to what the source gives now, or set `schema_contract: evolve`"
+            + ("; --allow-drop drops columns that are missing and no longer declared" if self.gone else ""),
         )
 
     def _require(self, uses_cursor: bool) -> None:
@@ -334,10 +340,13 @@ class _Planner:
                     )
 
 
-def redefined(stream: Stream, state: TableState, canonical: Callable[[str], str]) -> tuple[tuple[Column, ...], dict[str, str]]:
+def redefined(
+    stream: Stream, state: TableState, canonical: Callable[[str], str], *, allow_drop: bool = False
+) -> tuple[tuple[Column, ...], dict[str, str]]:
     """The stored columns as a changed definition has them, where no row was read; and the renames.
 
-    Descriptions, labels and widenings take effect; a type that needs the rows read again waits for the next full load.
+    Descriptions, labels and widenings take effect; a type that needs the rows read again waits for the next full load. With `allow_drop`, columns
+    that are neither declared nor given by the source when it was last read are left out.
     """
     declared = {name.lower(): (name, column) for name, column in stream.columns.items()}
     by_old = {(c.renamed_from or "").lower(): name for name, c in stream.columns.items() if c.renamed_from}
@@ -352,8 +361,28 @@ def redefined(stream: Stream, state: TableState, canonical: Callable[[str], str]
         _, contract = declared.get(name.lower(), (name, StreamColumn()))
         wanted = storage_type(canonical(contract.type)) if contract.type else column.type
         type_name = wanted if holds_all_of(wanted, column.type) else column.type
+        if allow_drop and name.lower() not in declared and _is_gone(stream, state, name):
+            continue
         columns.append(Column(name, type_name, column.nullable and not contract.not_null, contract.description, contract.labels))
     return tuple(columns), renames
+
+
+def _is_gone(stream: Stream, state: TableState, name: str) -> bool:
+    """Whether the stream no longer takes an undeclared stored column, or its source didn't give it when it was last read."""
+    key = name.lower()
+    own = {VALID_FROM, VALID_TO} if stream.disposition == "scd2" else set[str]()
+    if key.startswith("_hw_") or key in own:
+        return False
+    if key in {excluded.lower() for excluded in stream.exclude} or (stream.select and key not in {chosen.lower() for chosen in stream.select}):
+        return True
+    given = {given.lower() for given in state.definition.body.get("source_types") or {}}
+    return bool(given) and key not in given
+
+
+def with_technical(columns: tuple[Column, ...], state: TableState) -> tuple[Column, ...]:
+    """The columns with those of Headwater's own that the table has beside them: a definition doesn't name them, so it can't give them up."""
+    have = {column.name.lower() for column in columns}
+    return (*columns, *(column for column in state.columns if column.name in TECHNICAL_COLUMNS and column.name not in have))
 
 
 def _list(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,15 @@ from headwater.ingestion import applying, quarantine, reading
 from headwater.ingestion.applying import Batch, Bench, Outcome
 from headwater.ingestion.conform import REJECT_COLUMN, Conforming, broken
 from headwater.ingestion.context import LoadContext, PreparedLoad
-from headwater.ingestion.contract import POSITION_COLUMN, LoadPlan, SourceColumn, plan_load, redefined, table_columns
+from headwater.ingestion.contract import POSITION_COLUMN, LoadPlan, SourceColumn, plan_load, redefined, table_columns, with_technical
 from headwater.ingestion.cursor import advanced, bound, highest_sql
 from headwater.ingestion.definition import stream_definition
 from headwater.ingestion.dispositions import count_doubled_keys
 from headwater.sources import Connector, Reading, ReadRequest
 from headwater.spec.names import FILE_COLUMN, TableName, quote
 from headwater.spec.sources import Source, Stream
-from headwater.storage.changes import LoadRecord, Position, QuarantineClosing, Rejected, Staged, TableChange, TableState
+from headwater.spec.tables import Column
+from headwater.storage.changes import LoadRecord, Position, QuarantineClosing, Rejected, Staged, TableChange, TableState, lost_columns
 from headwater.storage.lake import Lake
 
 #: Without `max_rejected`, a load of this many rows fails when all of them are rejected; so does a first load of any size.
@@ -190,7 +191,7 @@ class _Load:
         types = {name: column.type for name, column in self.stream.columns.items() if column.type}
         limits = bound(cursor, position, self.context.reload_from) if cursor is not None and self.uses_cursor else None
         whole = self.stream.disposition == "replace" and not self.connector.capabilities.file_list
-        return ReadRequest(self.stream_name, self.stream, None if whole else position, limits, types)
+        return ReadRequest(self.stream_name, self.context.resolve(self.stream), None if whole else position, limits, types)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -206,7 +207,14 @@ class _Load:
                 columns = [stored]
             canonical = CanonicalTypes(connection, self.table)
             plan = plan_load(
-                self.table, self.stream, columns, self.state, canonical=canonical, uses_cursor=self.uses_cursor, is_rebuild=self.is_rebuild
+                self.table,
+                self.stream,
+                columns,
+                self.state,
+                canonical=canonical,
+                uses_cursor=self.uses_cursor,
+                is_rebuild=self.is_rebuild,
+                allow_drop=self.context.allow_drop,
             )
             cursor = self.stream.cursor.column if self.stream.cursor and self.uses_cursor else None
             conforming = Conforming(self.stream, plan, self.context.load_id, self.context.started_at, cursor, self.with_file)
@@ -321,6 +329,8 @@ class _Load:
         )
         if self.is_rebuild:
             return applying.apply_rebuild(self.bench, batch)
+        if self.state is not None and self.state.columns and self.stream.disposition != "replace":
+            applying.refuse_impossible_types(self.state, read.plan)
         current = applying.current_rows(self.bench.lake, self.state, read.plan, self._technical(read.plan), found.replaced_files)
         match self.stream.disposition:
             case "append":
@@ -375,10 +385,13 @@ class _Load:
     ) -> PreparedLoad:
         rows_rejected = rejected.rows if rejected else 0
         columns = table_columns(self.stream, read.plan, with_file=self.with_file, valid_type=self._history_type(read.plan))
+        if self.state is not None:
+            columns = with_technical(columns, self.state)
         definition = stream_definition(self.source, self.stream_name, self.stream, self.context.fingerprint, read.plan.source_types)
         is_new = self.state is None or self.state.definition.fingerprint != self.context.fingerprint or self.state.is_retired
         changes = outcome.staged is not None or outcome.delete is not None
-        if not (changes or rejected or closings or position is not None or is_new or self._columns_change(read.plan)):
+        reshapes = self._columns_change(read.plan) or self._drops(columns, read.plan.renames)
+        if not (changes or rejected or closings or position is not None or is_new or reshapes):
             return PreparedLoad(self.table, None, read.rows, 0, note="nothing new")
         written = outcome.staged.rows if outcome.staged else 0
         change = TableChange(
@@ -396,9 +409,14 @@ class _Load:
             partition_by=self.stream.partition_by,
             sort_by=self.stream.sort_by,
             renames=read.plan.renames,
+            allow_drop=self.context.allow_drop,
         )
         value = position.value if position else None
         return PreparedLoad(self.table, change, read.rows, rows_rejected, self.stream.table_checks, value, found.note)
+
+    def _drops(self, columns: Sequence[Column], renames: Mapping[str, str]) -> bool:
+        """Whether the table has columns that aren't among these, and they are to be dropped."""
+        return self.context.allow_drop and self.state is not None and bool(lost_columns(self.state.columns, columns, renames))
 
     def _record(self, read: _Read | None, written: int, outcome: Outcome, rejected: int, note: str) -> LoadRecord:
         return LoadRecord(
@@ -419,9 +437,12 @@ class _Load:
         """Nothing was read: at most a changed definition or a position to commit. A table nobody knows the columns of isn't made yet."""
         state = self.state
         position = self._given_position(found)
-        if state is None or (position is None and state.definition.fingerprint == self.context.fingerprint and not state.is_retired):
+        if state is None:
             return PreparedLoad(self.table, None, note=found.note or "nothing new")
-        columns, renames = redefined(self.stream, state, CanonicalTypes(self.bench.connection, self.table))
+        columns, renames = redefined(self.stream, state, CanonicalTypes(self.bench.connection, self.table), allow_drop=self.context.allow_drop)
+        is_as_before = state.definition.fingerprint == self.context.fingerprint and not state.is_retired
+        if position is None and is_as_before and not self._drops(columns, renames):
+            return PreparedLoad(self.table, None, note=found.note or "nothing new")
         former = state.definition.body.get("source_types") or {}
         change = TableChange(
             self.table,
@@ -434,6 +455,7 @@ class _Load:
             partition_by=self.stream.partition_by,
             sort_by=self.stream.sort_by,
             renames=renames,
+            allow_drop=self.context.allow_drop,
         )
         return PreparedLoad(self.table, change, checks=self.stream.table_checks, position=position.value if position else None, note=found.note)
 

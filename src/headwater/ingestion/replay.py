@@ -189,6 +189,11 @@ class _Replay:
     def _conclude(self, plan: LoadPlan, outcome: Outcome, closings: tuple[QuarantineClosing, ...], rows: int, broken: int) -> PreparedLoad:
         former = self.state.definition.body.get("source_types") or {}
         written = outcome.staged.rows if outcome.staged else 0
+        superseded = sum(len(closing.ids) for closing in closings if closing.state == "superseded")
+        told = (
+            (superseded, f"{superseded:,} closed as superseded, a newer row of the key being stored"),
+            (broken, f"{broken:,} rows still break the contract"),
+        )
         record = LoadRecord(
             self.context.load_id,
             "replay",
@@ -199,7 +204,7 @@ class _Replay:
             rows_deleted=outcome.rows_deleted,
             size_bytes=outcome.staged.size_bytes if outcome.staged else 0,
             fingerprint=self.context.fingerprint,
-            note=f"{broken:,} rows still break the contract" if broken else "",
+            note="; ".join(said for count, said in told if count),
         )
         change = TableChange(
             self.table,

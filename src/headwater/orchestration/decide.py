@@ -21,6 +21,9 @@ PENDING = THIS_COMMIT
 #: In a definition's body: a hash of checks, descriptions and the like, for noticing that only those changed.
 DESCRIPTION_HASH = "description_hash"
 
+#: Why a model that is as it should be is looked at all the same: only its query says which columns it still has.
+LOOKED_FOR_DROPS = "unchanged; has it columns to be dropped?"
+
 _BARRING: frozenset[TaskStatus] = frozenset({"failed", "held", "blocked", "cancelled"})
 _PARTICIPLE = {"failed": "failed", "held": "is held", "blocked": "is blocked", "cancelled": "was cancelled"}
 
@@ -70,6 +73,7 @@ class Situation:
     labels: Mapping[TableName, Labels] = field(default_factory=dict)
     is_full_refresh: bool = False
     is_restatement: bool = False
+    allows_drop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Build:
     """Build the model; `reason` says what made it stale. With `is_redefinition`, its rows are as they should be and only what is said of it changed
-    (checks, descriptions, labels): it is judged and described anew."""
+    (checks, descriptions, labels), or may do so (columns it no longer has, which are to be dropped): it is judged and described anew."""
 
     table: TableName
     reason: str
@@ -132,11 +136,14 @@ def decide(situation: Situation, table: TableName) -> Decision:
         return Build(table, "its checks or descriptions changed", is_redefinition=True)
     if are_labels_moved(state, facts.label_rules, labels_read(situation, facts)):
         return Build(table, "the labels of its columns changed", is_redefinition=True)
+    if situation.allows_drop and facts.kind != "view":
+        return Build(table, LOOKED_FOR_DROPS, is_redefinition=True)
     since = f" since {state.committed_at:%Y-%m-%d %H:%M}" if state.committed_at else ""
     if is_left_over(state):
         return Skip(table, "built by an earlier run that ended before publishing it", state.changed_snapshot, True)
     if state.publication == "rolled_back":
-        return Skip(table, f"unchanged{since}; rolled back: {state.reason}", state.published_changed_snapshot)
+        why = state.reason if state.reason.startswith("rolled back") else f"rolled back: {state.reason}"
+        return Skip(table, f"unchanged{since}; {why}", state.published_changed_snapshot)
     return Skip(table, f"unchanged{since}", state.published_changed_snapshot)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, TaskResult
-from headwater.state import StateStore
+
+if TYPE_CHECKING:
+    from headwater.state import StateStore
 
 #: Called with each event as it happens, from any thread, one at a time. What it raises ends the run.
 Listener = Callable[[Event], None]

@@ -183,6 +183,7 @@ class Executor:
             case _Stopped():
                 if not self._is_stopped:
                     self._is_stopped = True
+                    self._recorder.event("stop_requested", None, running=len(self._running))
                     self._worker.connections.interrupt()
             case _Done(task):
                 self._running.discard(task.table)
@@ -215,6 +216,8 @@ class Executor:
         self._waiting_since = self._waiting_since or self._last_result_at
         if task.failing:
             self._conclude(task.table, Outcome("held", None, _held_reason(task)), ready)
+        elif (rolled_back_to := _rolled_back_to(task)) is not None:
+            self._conclude(task.table, Outcome("succeeded", rolled_back_to), ready)
         else:
             self._readings.moved(task.change)
             self._labels[task.table] = labels_of(task.change.columns)
@@ -291,7 +294,7 @@ class Executor:
             size_bytes=change.staged.size_bytes if change and change.staged else 0,
             seconds=task.seconds,
             attempts=task.attempts,
-            reason=reason or (error.what if error else task.reason),
+            reason="\n".join(filter(None, (reason or (error.what if error else task.reason), "" if error else task.warning))),
             error_code=error.code if error else None,
             error_text=str(error) if error else None,
             verdicts=change.verdicts if change else (),
@@ -399,7 +402,10 @@ class Executor:
         task.close()
         self._kept.append(task)
         task.snapshot_id, task.rows_deleted = snapshot_id, flushed.rows_deleted.get(task.table, 0)
-        version = flushed.versions[task.table]
+        if task.columns_dropped:
+            self._recorder.event("columns_dropped", task.table, columns=list(task.columns_dropped))
+        rolled_back_to = _rolled_back_to(task)
+        version = flushed.versions[task.table] if rolled_back_to is None else rolled_back_to
         if task.failing:
             self._end(task.table, self._result(task, "held", reason=_held_reason(task)), None, ready)
             return
@@ -496,6 +502,12 @@ def _shape(columns: Sequence[Column]) -> list[tuple[str, str]]:
 def _rows_in_memory(task: Task) -> int:
     staged = task.change.staged if task.change is not None else None
     return staged.rows if staged is not None and not staged.files else 0
+
+
+def _rolled_back_to(task: Task) -> int | None:
+    """The version that readers go on seeing of a rolled back table, whatever its task made: what is built on it reads that one too. Else None."""
+    state = task.state
+    return state.published_changed_snapshot if state is not None and state.publication == "rolled_back" else None
 
 
 def _held_reason(task: Task) -> str:

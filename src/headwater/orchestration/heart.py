@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from headwater.errors import StateError
 from headwater.orchestration.events import Recorder
 from headwater.spec.names import TableName
-from headwater.state import Lease, StateStore
+
+if TYPE_CHECKING:
+    from headwater.state import Lease, StateStore
 
 _LONGEST_PAUSE_SECONDS = 5.0
 

@@ -117,7 +117,14 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
     order = select(project.graph, options.include, options.exclude, deployed=fingerprints, fingerprints=project.fingerprint, results=results)
     if options.interval is not None:
         order = project.graph.sort(set(order).union(*(project.graph.downstream(table) for table in order)))
-    situation = Situation(facts, frozenset(order), deployed, is_full_refresh=options.is_full_refresh, is_restatement=options.interval is not None)
+    situation = Situation(
+        facts,
+        frozenset(order),
+        deployed,
+        is_full_refresh=options.is_full_refresh,
+        is_restatement=options.interval is not None,
+        allows_drop=options.allow_drop,
+    )
     plan = Plan(order, facts, situation, lake_state)
     plan.join()
     known = {table.key for table in facts}

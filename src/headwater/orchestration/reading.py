@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from headwater.engine import Connection, Workspace
 from headwater.spec.names import TableName
 from headwater.storage import Lake
-from headwater.storage.changes import NEVER_PUBLISHED, Definition, TableChange, TableState
+from headwater.storage.changes import NEVER_PUBLISHED, Definition, RowChanges, TableChange, TableState
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Readings:
         self._moved: dict[TableName, _Meaning] = {}
         self._defined: dict[TableName, str] = {}
         self._changes: dict[TableName, TableChange] = {}
+        self._row_changes: dict[TableName, RowChanges] = {}
         self._macros: set[str] = set()
         self._lock = threading.RLock()
         self._connection = workspace.connection()
@@ -62,6 +63,8 @@ class Readings:
         with self._lock:
             self._moved[change.table] = self._after(change)
             self._changes[change.table] = change
+            if change.definition.kind != "view":
+                self._row_changes[change.table] = self._lake.coming_changes_sql(change)
 
     def committed(self, table: TableName, snapshot_id: int) -> None:
         """The table's new rows are in the lake at `snapshot_id`: the view is moved there, so that staged rows can be dropped."""
@@ -70,6 +73,7 @@ class Readings:
             if meaning is None or meaning.needs:
                 return
             self._moved[table] = _Meaning(self._lake.at_sql(table, snapshot_id))
+            self._row_changes[table] = self._lake.changes_sql(table, snapshot_id - 1, snapshot_id)
             if table in self._defined:
                 self._define(table)
 
@@ -78,6 +82,7 @@ class Readings:
         with self._lock:
             self._moved.pop(table, None)
             self._changes.pop(table, None)
+            self._row_changes.pop(table, None)
             if table in self._defined:
                 self._define(table)
 
@@ -108,6 +113,30 @@ class Readings:
                 return None
             columns = state.columns if table in self._taken_over or state.published_columns is None else state.published_columns
             return {column.name: column.type for column in columns}
+
+    def definition(self, table: TableName) -> Definition | None:
+        """What is read of a table now, as it is defined."""
+        table = self._find(table) or table
+        with self._lock:
+            change, state = self._changes.get(table), self._deployed.get(table)
+            if change is not None or state is None:
+                return change.definition if change is not None else None
+            return state.definition if table in self._taken_over else state.published_definition or state.definition
+
+    def changes_since(self, table: TableName, version: int) -> RowChanges | None:
+        """What came and went of a table's rows between an older version and what is read of it now; None for a view."""
+        with self._lock:
+            coming, state = self._row_changes.get(table), self._deployed.get(table)
+            if coming is None and (state is None or state.definition.kind == "view"):
+                return None
+            is_newest = coming is not None or table in self._taken_over
+            now = version if state is None else state.changed_snapshot if is_newest else state.published_changed_snapshot
+            if now is None or now == version:
+                return coming
+            committed = self._lake.changes_sql(table, version, now)
+            if coming is None:
+                return committed
+            return RowChanges(f"FROM ({committed.sql}) UNION ALL BY NAME FROM ({coming.sql})", committed.are_additions and coming.are_additions)
 
     def relation(self, table: TableName) -> str | None:
         """SQL to read a table with, for a check that names it; None when there is nothing to read."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from headwater.errors import HeadwaterError
 from headwater.orchestration.side_runs import SideRun
-from headwater.sources import ReadRequest, open_connector
+from headwater.sources import ReadRequest, open_connector, resolved_stream
 from headwater.spec.names import LOAD_ID_COLUMN, SYSTEM_SCHEMA, TableName, quote
 from headwater.storage import NEVER_PUBLISHED, LoadRecord, Position, Rejected, Staged, TableChange, TableState
 
@@ -78,7 +78,8 @@ def _can_be_read_again(run: SideRun, table: TableName, state: TableState, positi
         if not connector.capabilities.file_list:
             connector.check()
             return True
-        reading = connector.read(ReadRequest(stream_name, stream, position=position or None))
+        resolved = resolved_stream(stream, project_dir=project.directory, environ=project.environ)
+        reading = connector.read(ReadRequest(stream_name, resolved, position=position or None))
         there = dict(reading.position or {})
         return all(there.get(key) == value for key, value in dict(state.position or {}).items() if position.get(key) != value)
     except HeadwaterError:

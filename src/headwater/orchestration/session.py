@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from headwater.engine import Engine
@@ -15,8 +17,11 @@ from headwater.errors import UsageError
 from headwater.project import LoadedProject
 from headwater.secrets import resolve
 from headwater.spec.project import LakeConfig
-from headwater.state import StateStore, utc_now
+from headwater.state import utc_now
 from headwater.storage import LAKE_EXTENSIONS, Lake
+
+if TYPE_CHECKING:
+    from headwater.state import StateStore
 
 
 @dataclass(slots=True)
@@ -71,9 +76,14 @@ def open_session(project: LoadedProject, *, read_only: bool = False, create: boo
         timezone=config.timezone,
         extensions=LAKE_EXTENSIONS,
     )
+    importing = threading.Thread(target=importlib.import_module, args=("headwater.state.store",), name="headwater-import")
+    importing.start()  # while the engine works on the lake
     try:
         lake = Lake.open(lake_config, engine, project_dir=project.directory, environment=project.environment, read_only=read_only, create=create)
         try:
+            importing.join()
+            from headwater.state import StateStore
+
             state = StateStore.open(state_url, project.directory, clock=clock)
         except BaseException:
             lake.close()

@@ -7,28 +7,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from headwater.engine import Connection
-from headwater.errors import HeadwaterError, Interrupted
+from headwater.errors import HeadwaterError, Interrupted, QueryError
 from headwater.governance.checks import judge
 from headwater.ingestion import LoadContext, prepare_load, staged_of
-from headwater.orchestration.decide import Build, Facts, Load, is_described_otherwise
+from headwater.orchestration.decide import LOOKED_FOR_DROPS, Build, Facts, Load, is_described_otherwise
 from headwater.orchestration.events import Recorder
-from headwater.orchestration.labelling import InputLabels, labelled
+from headwater.orchestration.labelling import InputLabels, are_labels_moved, labelled
+from headwater.orchestration.older_rows import find_older_changes
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
 from headwater.orchestration.redefining import redefined
 from headwater.orchestration.retrying import retried
 from headwater.orchestration.session import Session
 from headwater.project.lineage import LineageCache, respell
-from headwater.sources import open_connector
+from headwater.sources import open_connector, resolved_stream, unspoken
 from headwater.spec.checks import Check, Verdict
 from headwater.spec.lineage import Lineage
-from headwater.spec.models import Model
+from headwater.spec.models import IncrementalKind, Model
 from headwater.spec.names import TableName
 from headwater.spec.runs import Operation
 from headwater.storage.changes import LoadRecord, TableChange, TableState
-from headwater.transformation import BuildContext, build_model
+from headwater.transformation import BuildContext, build_model, kept_columns
 
 
 @dataclass(slots=True)
@@ -51,6 +53,9 @@ class Task:
     rows_deleted: int = 0
     snapshot_id: int | None = None
     note: str = ""
+    #: What is to be known beside its end.
+    warning: str = ""
+    columns_dropped: tuple[str, ...] = ()
     error: HeadwaterError | None = None
     #: Told after the commit that carries the change.
     on_committed: Callable[[], None] | None = None
@@ -119,6 +124,7 @@ class Worker:
                     self._redefine(task)
                 case Build():
                     self._build(task)
+            _note_drops(task)
 
         try:
             retried(attempt, on_retry=lambda error, number: self._told(task, error, number), is_cancelled=self.is_cancelled)
@@ -164,10 +170,13 @@ class Worker:
             token=task.token,
             full_refresh=self.options.is_full_refresh,
             reload_from=self.options.reload_from,
+            allow_drop=self.options.allow_drop,
             on_progress=lambda rows, size: self.recorder.event("task_progressed", task.table, rows=rows, size_bytes=size),
             is_cancelled=self.is_cancelled,
+            resolve=partial(resolved_stream, project_dir=project.directory, environ=project.environ),
         )
-        prepared = prepare_load(self.session.lake, connector, source, name, context)
+        with unspoken(stream, project_dir=project.directory, environ=project.environ):
+            prepared = prepare_load(self.session.lake, connector, source, name, context)
         task.rows_rejected = prepared.rows_rejected
         task.note = prepared.note
         change, checks = prepared.change, prepared.checks
@@ -188,12 +197,19 @@ class Worker:
     # -- builds ------------------------------------------------------------------------------------------------------
 
     def _build(self, task: Task) -> None:
+        model = self.session.project.models[task.table]
+        context = self._context(task, model)
+        task.change = build_model(self.session.lake, self.readings.workspace, model, context)
+        self._look_for_older_changes(task, model)
+        task.change = self._judged(task, task.change, model.table_checks)
+
+    def _context(self, task: Task, model: Model) -> BuildContext:
+        """What the model's query is run with; its inputs stand in the workspace then."""
         project = self.session.project
-        model = project.models[task.table]
         self.readings.define(task.facts.inputs)
         if self.macros:
             self.readings.create_macros(project.table_macros(task.table))
-        context = BuildContext(
+        return BuildContext(
             run_id=self.run_id,
             load_id=f"{self.run_id}-{task.ordinal}",
             started_at=self.started_at,
@@ -210,15 +226,39 @@ class Worker:
             is_cancelled=self.is_cancelled,
             on_connection=self.connections.add,
         )
-        task.change = build_model(self.session.lake, self.readings.workspace, model, context)
-        task.change = self._judged(task, task.change, model.table_checks)
+
+    def _look_for_older_changes(self, task: Task, model: Model) -> None:
+        """Tells what changed before the bound an incremental build went on from; never fails the task."""
+        before = task.state.load if task.state is not None else None
+        if not isinstance(model.kind, IncrementalKind) or self.options.interval is not None or before is None:
+            return
+        assert task.change is not None
+        with self.readings.connection() as connection:
+            self.connections.add(connection)
+            try:
+                found = find_older_changes(connection, self.readings, task.change, model.kind, task.versions, before.inputs)
+            except QueryError as error:
+                self.recorder.event("older_changes_unknown", task.table, error=error.what, code=error.code)
+                return
+            finally:
+                self.connections.remove()
+        task.warning = str(found or "")
+        if found is not None:
+            self.recorder.event("older_changes_found", task.table, tables=[str(table) for table in found.tables], command=found.command)
 
     def _redefine(self, task: Task) -> None:
-        """Rows stay; the definition and the verdicts are today's."""
+        """Rows stay; the definition and the verdicts are today's, and columns that the query no longer gives go where that is allowed."""
         assert task.state is not None
         model = self.session.project.models[task.table]
-        task.change = replace(redefined(self.session.project, task.table, task.state, self._record(task)), token=task.token)
-        task.change = self._judged(task, task.change, model.table_checks)
+        change = replace(redefined(self.session.project, task.table, task.state, self._record(task)), token=task.token)
+        if self.options.allow_drop and task.facts.kind != "view":
+            kept = kept_columns(self.readings.workspace, model, self._context(task, model))
+            change = replace(change, columns=tuple(c for c in change.columns if c.name.lower() in kept), allow_drop=True)
+            is_said_otherwise = is_described_otherwise(task.facts, task.state) or are_labels_moved(task.state, task.facts.label_rules, task.labels)
+            if not change.dropped_from(task.state.columns) and not is_said_otherwise:
+                task.note = "unchanged, with no column to drop"
+                return
+        task.change = self._judged(task, change, model.table_checks)
 
     def _record(self, task: Task) -> LoadRecord:
         """The record of a task that reads nothing: what was read before still counts."""
@@ -263,6 +303,17 @@ class Worker:
             finally:
                 self.connections.remove()
         return replace(change, verdicts=change.verdicts + verdicts)
+
+
+def _note_drops(task: Task) -> None:
+    """Says in the load's record which columns the change drops."""
+    change = task.change
+    task.columns_dropped = change.dropped_from(task.state.columns) if change is not None and task.state is not None else ()
+    if change is None or not task.columns_dropped:
+        return
+    dropped = f"dropped {', '.join(task.columns_dropped)}"
+    task.reason = dropped if task.reason in ("", LOOKED_FOR_DROPS) else f"{task.reason}; {dropped}"
+    task.change = replace(change, load=replace(change.load, note="; ".join(filter(None, (change.load.note, dropped)))))
 
 
 def _added_alone(change: TableChange, state: TableState | None) -> str | None:

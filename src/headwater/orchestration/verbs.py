@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from headwater.engine import Workspace
 from headwater.errors import SnapshotNotFound, UsageError
 from headwater.governance.checks import judge
 from headwater.governance.labels import rules_of
-from headwater.ingestion import LoadContext, prepare_replay, staged_of
+from headwater.ingestion import LoadContext, PreparedLoad, prepare_replay, staged_of
 from headwater.orchestration.events import Listener
 from headwater.orchestration.labelling import labelled
 from headwater.orchestration.plan import RunOptions
@@ -19,6 +19,7 @@ from headwater.orchestration.restoring import restored
 from headwater.orchestration.run import execute
 from headwater.orchestration.session import Session
 from headwater.orchestration.side_runs import SideRun, side_run
+from headwater.sources import connector_class
 from headwater.spec.checks import Check, Verdict
 from headwater.spec.names import TableName
 from headwater.spec.runs import RunSummary, TaskResult
@@ -30,17 +31,16 @@ def publish(session: Session, tables: Sequence[TableName], *, force: bool = Fals
     """Lets readers see the newest rows of tables that are held, rolled back or waiting: they follow head again.
 
     Today's checks judge the newest rows first; a table whose error checks fail stays as it is (its result is `held`), and so do all the others
-    of the call. With `force` and a `reason` they are published all the same. One commit for all. Touches neither rows nor positions. Raises
-    UsageError for `force` without a reason, TableNotFound, LeaseHeld.
+    of the call. With `force` and a `reason` they are published all the same. The other members of a publish_group that are kept back come along. One
+    commit for all. Touches neither rows nor positions. Raises UsageError for `force` without a reason, TableNotFound, LeaseHeld.
     """
     if force and not reason.strip():
         raise UsageError("publishing by force needs a reason", hint="--reason 'why readers may see it'")
-    with side_run(session, "publish", tables, listener) as run:
+    with side_run(session, "publish", _with_groups(session, tables), listener) as run:
         wanted = [table for table, state in run.states.items() if state.publication != "follows"]
         verdicts = _judge_heads(run, wanted)
         failing = {table: [verdict for verdict in found if verdict.holds] for table, found in verdicts.items()}
         refused = {table: _sentence(found) for table, found in failing.items() if found and not force}
-        refused |= {table: why for table, why in _missing_of_group(run, wanted).items() if table not in refused and not force}
         snapshot_id = None
         if wanted and not refused:
             changes = [_release(run, table, verdicts[table], reason) for table in wanted]
@@ -114,56 +114,83 @@ def reload(session: Session, table: TableName, *, from_: str | None = None, reas
     """Reads a stream again: from the cursor value `from_` (itself included), else from its beginning.
 
     Rows that come again replace or join the old ones as the write disposition says; the position is set to what was read, in the same commit.
-    What depends on the table is built by the next run. Raises UnknownSelection, UsageError for a model.
+    What depends on the table is built by the next run. Raises UnknownSelection, UsageError for a model, and for `from_` without a cursor.
     """
     if session.project.graph.nodes[session.project.find(table)].kind != "stream":
         raise UsageError(f"{table} is a model; only streams are reloaded", hint=f"headwater run {table} --full-refresh")
+    if from_ is not None:
+        _require_cursor(session, table)
     options = RunOptions(include=(table.sql,), command="reload", reload_from=from_, is_full_refresh=from_ is None, note=reason)
     return execute(session, options, listener=listener)
 
 
-def replay(session: Session, table: TableName, ids: Sequence[str] | None = None, *, reason: str = "", listener: Listener | None = None) -> RunSummary:
-    """Loads rows waiting in quarantine (`ids`, or all of the table's) once more, judged by today's contract; the position stays.
+def _require_cursor(session: Session, table: TableName) -> None:
+    """Raises UsageError where a stream isn't read by a cursor: there is no value to read it from."""
+    source, _, stream = session.project.stream(session.project.find(table))
+    if stream.cursor is not None and stream.disposition != "replace" and connector_class(source.type).capabilities.cursor:
+        return
+    found = "it is replaced as a whole" if stream.disposition == "replace" else "it has no cursor"
+    if connector_class(source.type).capabilities.file_list:
+        found = "its position is a list of files"
+    raise UsageError(
+        f"{table} can't be read from a value",
+        expected="a stream with a cursor",
+        found=found,
+        state="nothing was read",
+        hint=f"headwater reload {table} reads all of it again",
+    )
+
+
+def replay(session: Session, rows: Mapping[TableName, Sequence[str] | None], *, reason: str = "", listener: Listener | None = None) -> RunSummary:
+    """Loads rows waiting in quarantine once more, judged by today's contract; positions stay. `rows` are ids by table, None for all that wait for it.
 
     Rows that keep the contract are stored and closed as `replayed`, or closed as `superseded` where a newer row of their key is stored; the
-    others wait on. Twice is as once. Checks judge the table as it will be; a failing one holds it. Raises UnknownSelection, TableNotFound, LeaseHeld.
+    others wait on. Twice is as once. Checks judge each table as it will be; a failing one holds it. One commit for all tables. Raises
+    UnknownSelection, TableNotFound, LeaseHeld.
     """
-    source, name, _ = session.project.stream(table)
-    with side_run(session, "replay", [table], listener) as run:
-        state = run.states[table]
-        record = run.load_record(table, "replay")
-        context = LoadContext(
-            run_id=run.run_id,
-            load_id=record.load_id,
-            started_at=run.started_at,
-            fingerprint=session.project.fingerprint(table),
-            state=state,
-            token=run.lease.tokens[table],
-        )
-        prepared = prepare_replay(session.lake, source, name, ids, context)
-        if prepared.change is None:
-            run.end(TaskResult(table, "skipped", "replay", rows_rejected=prepared.rows_rejected, reason=prepared.note or "nothing to replay"))
-            return run.summarize()
+    streams = {table: session.project.stream(table)[:2] for table in rows}
+    with side_run(session, "replay", list(rows), listener) as run:
+        prepared: dict[TableName, PreparedLoad] = {}
+        changes: dict[TableName, TableChange] = {}
+        commit = None
         try:
-            change = _judged_replay(run, prepared.change, prepared.checks)
-            commit = session.lake.commit([change], author=run.author, message=reason)
+            for table, (source, name) in streams.items():
+                context = LoadContext(
+                    run_id=run.run_id,
+                    load_id=run.load_record(table, "replay").load_id,
+                    started_at=run.started_at,
+                    fingerprint=session.project.fingerprint(table),
+                    state=run.states[table],
+                    token=run.lease.tokens[table],
+                )
+                found = prepared[table] = prepare_replay(session.lake, source, name, rows[table], context)
+                if found.change is not None:
+                    changes[table] = _judged_replay(run, found.change, found.checks)
+            if changes:
+                commit = session.lake.commit(list(changes.values()), author=run.author, message=reason)
         finally:
-            for staged in staged_of(prepared.change):
-                session.lake.drop_staged(staged)
-        run.end(
-            TaskResult(
-                table,
-                "held" if change.publish == "held" else "succeeded",
-                "replay",
-                rows_written=change.staged.rows if change.staged else 0,
-                rows_deleted=commit.rows_deleted.get(table, 0),
-                rows_rejected=prepared.rows_rejected,
-                reason=change.reason or prepared.note,
-                verdicts=change.verdicts,
-                load_id=record.load_id,
-                snapshot_id=commit.snapshot_id,
+            for found in prepared.values():
+                for staged in staged_of(found.change):
+                    session.lake.drop_staged(staged)
+        for table, found in prepared.items():
+            if table not in changes or commit is None:
+                run.end(TaskResult(table, "skipped", "replay", rows_rejected=found.rows_rejected, reason=found.note or "nothing to replay"))
+                continue
+            change = changes[table]
+            run.end(
+                TaskResult(
+                    table,
+                    "held" if change.publish == "held" else "succeeded",
+                    "replay",
+                    rows_written=change.staged.rows if change.staged else 0,
+                    rows_deleted=commit.rows_deleted.get(table, 0),
+                    rows_rejected=found.rows_rejected,
+                    reason=change.reason or found.note,
+                    verdicts=change.verdicts,
+                    load_id=change.load.load_id,
+                    snapshot_id=commit.snapshot_id,
+                )
             )
-        )
         return run.summarize()
 
 
@@ -229,20 +256,16 @@ def _checks_of(session: Session, table: TableName) -> tuple[Check, ...]:
     return (model or session.project.stream(name)[2]).table_checks
 
 
-def _missing_of_group(run: SideRun, wanted: Sequence[TableName]) -> dict[TableName, str]:
-    """Tables whose publish_group has other members that are kept back and aren't published with them."""
-    groups: dict[str, list[TableName]] = {}
-    for name, state in run.session.lake.state().tables.items():
-        group = state.definition.body.get("publish_group")
-        if isinstance(group, str) and not state.is_retired and state.publication in ("held", "waiting"):
-            groups.setdefault(group, []).append(name)
-    chosen = {table.key for table in wanted}
-    found: dict[TableName, str] = {}
-    for table in wanted:
-        group = run.states[table].definition.body.get("publish_group")
-        missing = [name for name in groups.get(group, ()) if name.key not in chosen] if isinstance(group, str) else []
-        if missing:
-            found[table] = f"publish_group {group} is published together: {', '.join(map(str, missing))} too"
+def _with_groups(session: Session, tables: Sequence[TableName]) -> list[TableName]:
+    """The tables, and the other members of their publish_groups that readers don't see the newest rows of."""
+    states = session.lake.state()
+    found = list(tables)
+    groups = {state.definition.body.get("publish_group") for table in tables if (state := states.find(table)) is not None} - {None}
+    known = {table.key for table in tables}
+    for name, state in states.tables.items():
+        is_behind = not state.is_retired and state.publication != "follows"
+        if is_behind and state.definition.body.get("publish_group") in groups and name.key not in known:
+            found.append(name)
     return found
 
 

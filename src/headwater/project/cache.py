@@ -66,7 +66,7 @@ class FileCache:
     def _read(self) -> dict[str, Any]:
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"), object_hook=_decoded)
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, RecursionError):  # whatever it is, it isn't ours
             return {}
         if not isinstance(content, dict) or content.get("format") != _FORMAT or not isinstance(content.get("files"), dict):
             return {}

@@ -224,7 +224,7 @@ def place_of_check(document: Document | None, path: tuple[str, ...], fallback: L
     lists: list[tuple[tuple[str, ...], Any]] = [(("checks",), value.get("checks"))]
     if isinstance(columns, dict):
         lists += [(("columns", name, "checks"), column.get("checks")) for name, column in columns.items() if isinstance(column, dict)]
-    wanted = getattr(check, "to", None) or getattr(check, "sql", None)
+    wanted = getattr(check, "to", None) or getattr(check, "sql", None) or getattr(check, "pattern", None)
     for within, items in lists:
         for index, item in enumerate(items if isinstance(items, list) else []):
             arguments = item.get(check.type) if isinstance(item, dict) else None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from headwater.engine import parse_ahead
-from headwater.errors import DefinitionErrors, Location
+from headwater.errors import DefinitionErrors, Location, UsageError
 from headwater.project import sqltext
 from headwater.project.cache import FileCache
-from headwater.project.config import Settings, load_settings
+from headwater.project.config import CONFIG_FILE, Settings, load_settings
+from headwater.project.declared import check_declared, unknown_vars
 from headwater.project.documents import Document, read_document
 from headwater.project.files import ProjectFile, check_schema_name, check_table_name, read_files, walk
 from headwater.project.links import Defined, Linker, build_graph, check_cycles, check_unique, check_views, place_of_check
@@ -19,9 +20,10 @@ from headwater.project.macros import Macro, read_macros
 from headwater.project.models import ReadModel, Sidecar, SqlFile, open_sql_model, place_of_table, read_sidecars, read_sql_model, table_of
 from headwater.project.policies import check_policies, read_policies
 from headwater.project.problems import Report, nearest
+from headwater.project.resources import place_in
 from headwater.project.sources import read_source
 from headwater.project.unit_tests import ReadTest, check_unit_tests, read_unit_tests
-from headwater.project.variables import VarValue
+from headwater.project.variables import VarValue, vars_named
 from headwater.spec.checks import Check, Expression, Query, Relationships
 from headwater.spec.models import Model
 from headwater.spec.names import TableName
@@ -37,11 +39,19 @@ def load_project(directory: Path, *, environment: str | None = None, vars: Mappi
 
     `environment` chooses one of `environments:` (default: `default_environment`, else `local`); `vars` override those of the files. Imports the
     project's Python models. Touches neither lake nor sources; keeps a cache of parsed files in `.headwater/cache`.
-    Raises ProjectNotFound, UsageError (no such environment), DefinitionErrors with every problem there is.
+    Raises ProjectNotFound, UsageError (no such environment or var), DefinitionErrors with every problem there is.
     """
     directory = directory.absolute()
     report = Report()
     settings = load_settings(directory, report, environment=environment, vars=vars)
+    unknown = unknown_vars(vars or {}, settings.config.vars, _vars_used(directory))
+    if unknown:
+        guess = nearest(unknown[0], settings.config.vars)
+        raise UsageError(
+            f"there is no var {unknown[0]!r}",
+            expected=f"one of {', '.join(settings.config.vars)}" if settings.config.vars else f"vars defined under `vars:` in {CONFIG_FILE}",
+            hint=f"did you mean {guess}?" if guess else f"define it under `vars:` in {CONFIG_FILE}",
+        )
     loader = _Loader(directory, settings, report)
     project = loader.load()
     problems = report.errors
@@ -243,13 +253,17 @@ class _Loader:
                 if stream.renamed_from is not None:
                     renamed.append((table, stream, partial(document.locate, ["streams", name, "renamed_from"])))
                 checks = _to_look_into(stream)
-                linker.check_checks(table, checks, partial(place_of_check, document, ("streams", name), document.locate(["streams", name])))
+                place = partial(place_of_check, document, ("streams", name), document.locate(["streams", name]))
+                linker.check_checks(table, checks, place)
+                check_declared(stream, place_in(document, ("streams", name)), place, self._report)
         for table, model in models.items():
             if model.renamed_from is not None:
                 renamed.append((table, model, partial(self._place_in_header, model, ("renamed_from",))))
             checks = _to_look_into(model)
             if checks:
                 linker.check_checks(table, checks, partial(self._place_of_check, model))
+            if model.columns or model.partition_by or model.checks:
+                check_declared(model, partial(self._place_in_header, model), partial(self._place_of_check, model), self._report)
         linker.check_renames(renamed)
 
     def _header_of(self, model: Model) -> tuple[Document | None, tuple[str, ...]]:
@@ -264,9 +278,9 @@ class _Loader:
             return None, ()
         return read_document(split.header, model.path, Report(), values=self._settings.vars, first_line=split.first_line, widths=split.widths), ()
 
-    def _place_in_header(self, model: Model, path: tuple[str, ...]) -> Location:
+    def _place_in_header(self, model: Model, path: Sequence[str | int], at_key: bool = False) -> Location:
         document, within = self._header_of(model)
-        return document.locate([*within, *path]) if document is not None else Location(model.path)
+        return document.locate([*within, *path], at_key) if document is not None else Location(model.path)
 
     def _place_of_check(self, model: Model, check: Check) -> Location:
         document, within = self._header_of(model)
@@ -278,6 +292,13 @@ class _Loader:
                 self._report.add(
                     "folder-not-read", f"the folder {folder} has no meaning in this version and isn't read", Location(folder), severity="note"
                 )
+
+
+def _vars_used(directory: Path) -> Iterator[str]:
+    """The vars that the project's files name."""
+    for folder in ("sources", "macros", "models", "tests"):
+        for file in read_files(directory, folder, (".sql", *_YAML), Report()):
+            yield from vars_named(file.text)
 
 
 def _to_look_into(resource: Model | Stream) -> tuple[Check, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from headwater.engine import Engine, parse_statements, syntax_error_offset, tables_named
@@ -58,9 +59,10 @@ def read_macros(files: Sequence[ProjectFile], values: Mapping[str, VarValue], re
     key = hashlib.sha256("\0".join(macro.sql for macro in ordered).encode()).hexdigest()
     known = cache.get("macros/", key)
     if known is not None:
-        return tuple(
-            replace(macro, tables=tuple(map(tuple, tables)), needs_tables=needs) for macro, (tables, needs) in zip(ordered, known, strict=True)
-        )
+        with suppress(TypeError, ValueError):  # an entry of another shape is none
+            return tuple(
+                replace(macro, tables=tuple(map(tuple, tables)), needs_tables=needs) for macro, (tables, needs) in zip(ordered, known, strict=True)
+            )
     before = len(report.errors)
     complete = _with_tables(ordered, report)
     if len(report.errors) == before:

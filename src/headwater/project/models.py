@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from headwater.engine import parse_statements, syntax_error_offset, tables_named
 from headwater.errors import Location, SqlSyntaxError
@@ -110,7 +110,7 @@ def open_sql_model(file: ProjectFile, table: TableName, values: Mapping[str, Var
     """The first half of reading a model; None and problems when there is no header or query to go on with."""
     key = content_key(file.text, values)
     entry = cache.get(file.path, key)
-    if entry is not None:
+    if _is_entry(entry):
         return SqlFile(file, table, key, entry, None)
     before = len(report.errors)
     split = sqltext.split_header(file.text)
@@ -126,6 +126,18 @@ def open_sql_model(file: ProjectFile, table: TableName, values: Mapping[str, Var
         return None
     facts, place, is_whole = query
     return SqlFile(file, table, key, {**facts, "header": header, "is_good": len(report.errors) == before}, (place, is_whole))
+
+
+def _is_entry(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether the cache gave what this code puts there: an entry of another shape is none."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"sql", "sql_line", "tables", "functions", "code_hash", "is_dynamic_pivot", "header"}
+        and isinstance(value["sql"], str)
+        and isinstance(value["sql_line"], int)
+        and isinstance(value["header"], dict | None)
+        and all(isinstance(value[key], list) for key in ("tables", "functions"))
+    )
 
 
 def read_sql_model(opened: SqlFile, sidecar: Sidecar | None, report: Report, cache: FileCache) -> ReadModel | None:

@@ -29,6 +29,14 @@ def resolve(value: T, *, project_dir: Path, environ: Mapping[str, str]) -> T:
     return _resolve(value, project_dir, environ)  # type: ignore[no-any-return]  # the shape is the input's
 
 
+def referenced(value: Any, *, project_dir: Path, environ: Mapping[str, str]) -> set[str]:
+    """The values that the references in `value` stand for, for `redact`. Raises UnresolvedReference."""
+    if isinstance(value, str):
+        return {_look_up(kind, text, project_dir, environ) for kind, text in _REFERENCE.findall(value)}
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return set[str]().union(*(referenced(item, project_dir=project_dir, environ=environ) for item in items))
+
+
 def _resolve(value: Any, project_dir: Path, environ: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: _look_up(match[1], match[2], project_dir, environ), value) if "${" in value else value

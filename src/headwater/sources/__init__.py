@@ -13,7 +13,7 @@ from headwater.sources.connector import (
     ReadRequest,
     Scan,
 )
-from headwater.sources.registry import connector_types, open_connector
+from headwater.sources.registry import connector_class, connector_types, open_connector, resolved_stream, unspoken
 from headwater.sources.running import scan_ready
 
 __all__ = [
@@ -28,7 +28,10 @@ __all__ = [
     "ReadRequest",
     "Reading",
     "Scan",
+    "connector_class",
     "connector_types",
     "open_connector",
+    "resolved_stream",
     "scan_ready",
+    "unspoken",
 ]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.errors import HeadwaterError, SourceDataInvalid, StreamNotFound, UserCodeError
 from headwater.sources.base import ConnectorBase
 from headwater.sources.connector import Batches, Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest
+from headwater.spec.sources import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 BATCH_ROWS = 10_000
 #: The decimal that a column of Python's decimals becomes, unless its first rows need more places.
 _DECIMAL_DIGITS, _DECIMAL_SCALE = 38, 9
+#: Rows looked at to tell the columns of a function.
+_FIRST_ROWS = 100
 _PARAMETERS = frozenset({"position", "cursor", "options", "connection", "now", "limit"})
 
 
@@ -53,7 +56,19 @@ class PythonConnector(ConnectorBase):
             for name, value in vars(module).items()
             if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
         ]
-        return [DiscoveredStream(name, {"function": f"{place}:{name}"}) for name in sorted(functions)]
+        return [
+            DiscoveredStream(name, (definition := {"function": f"{place}:{name}"}), self._shown(name, definition, getattr(module, name)))
+            for name in sorted(functions)
+        ]
+
+    def _shown(self, name: str, definition: Mapping[str, str], function: Callable[..., Any]) -> tuple[DiscoveredColumn, ...]:
+        """The columns of a generator's first rows. Other functions may do anything: they aren't run for being listed."""
+        if not inspect.isgeneratorfunction(function):
+            return ()
+        try:
+            return self.columns(ReadRequest(name, Stream.model_validate(definition), limit=_FIRST_ROWS))
+        except HeadwaterError:
+            return ()  # listed all the same: reading it will say what is wrong
 
     def columns(self, request: ReadRequest) -> tuple[DiscoveredColumn, ...]:
         """Those of the first batch: the function is run that far."""
@@ -81,7 +96,7 @@ class PythonConnector(ConnectorBase):
         name = f"{self.context.name}.{request.name}"
         remaining = request.limit if request.limit is not None else sys.maxsize
         items = _guarded(lambda: function(**self._arguments(function, request)), name, self.context.project_dir)
-        for batch in _unified(_to_batches(items, name), name, self._declared(request)):
+        for batch in _unified(_to_batches(items, name, min(remaining, BATCH_ROWS)), name, self._declared(request)):
             chosen = _chosen(batch, request, name)
             if chosen.num_rows > remaining:
                 chosen = chosen.slice(0, remaining)
@@ -208,8 +223,8 @@ def _is_tabular(value: Any) -> bool:
     )
 
 
-def _to_batches(items: Iterable[Any], name: str) -> Iterator[_Frame]:
-    """Arrow batches out of whatever comes; dicts that follow one another are gathered."""
+def _to_batches(items: Iterable[Any], name: str, size: int) -> Iterator[_Frame]:
+    """Arrow batches out of whatever comes; dicts that follow one another are gathered, `size` of them."""
     rows: list[Mapping[str, Any]] = []
     for item in items:
         if isinstance(item, Mapping):
@@ -222,9 +237,9 @@ def _to_batches(items: Iterable[Any], name: str) -> Iterator[_Frame]:
                 rows = []
             for batch in _from_tabular(item, name):
                 yield _Frame(batch, is_inferred=False)
-        while len(rows) >= BATCH_ROWS:
-            yield _from_rows(rows[:BATCH_ROWS], name)
-            rows = rows[BATCH_ROWS:]
+        while len(rows) >= size:
+            yield _from_rows(rows[:size], name)
+            rows = rows[size:]
     if rows:
         yield _from_rows(rows, name)
 

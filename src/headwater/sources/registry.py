@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -11,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from headwater.errors import MissingDependency, UsageError
-from headwater.secrets import resolve
+from headwater.errors import HeadwaterError, MissingDependency, UnresolvedReference, UsageError
+from headwater.secrets import redact, referenced, resolve
 from headwater.sources.connector import Connector, ConnectorContext
-from headwater.spec.sources import Source
+from headwater.spec.sources import Source, Stream
 
 GROUP = "headwater.connectors"
 #: Our own, by type: imported when first used.
@@ -84,3 +85,24 @@ def open_connector(
             environ=environ,
         )
     )
+
+
+def resolved_stream(stream: Stream, *, project_dir: Path, environ: Mapping[str, str]) -> Stream:
+    """The stream as connectors are to read it, its references resolved. Never store or print it. Raises UnresolvedReference."""
+    given = {"path": stream.path, "table": stream.table, "query": stream.query, "options": stream.options}
+    found = resolve(given, project_dir=project_dir, environ=environ)
+    return stream if found == given else stream.model_copy(update=found)
+
+
+@contextmanager
+def unspoken(stream: Stream, *, project_dir: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """Inside it, errors leave without the values that the references of the stream's `table`, `query` and `options` stand for."""
+    try:
+        yield
+    except HeadwaterError as error:
+        given = (stream.table, stream.query, stream.options)
+        with suppress(UnresolvedReference):
+            secrets = referenced(given, project_dir=project_dir, environ=environ)
+            error.what = redact(error.what, secrets)
+            error.expected, error.found, error.hint = (text and redact(text, secrets) for text in (error.expected, error.found, error.hint))
+        raise

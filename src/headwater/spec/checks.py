@@ -27,8 +27,8 @@ class Check(Resource):
 
     @property
     def label(self) -> str:
-        """Short and stable within its table: `range(revenue)`, `expression(net_positive)`. The key of its verdicts."""
-        return f"{self.type}({', '.join(self.subject)})"
+        """Short and stable within its table: `range(revenue)`, `expression(net_positive)`, `rows`. The key of its verdicts."""
+        return f"{self.type}({', '.join(self.subject)})" if self.subject else self.type
 
     @property
     def subject(self) -> tuple[str, ...]:

@@ -15,6 +15,12 @@ FILE_COLUMN = "_hw_file"
 TECHNICAL_COLUMNS = (LOAD_ID_COLUMN, LOADED_AT_COLUMN, FILE_COLUMN)
 SYSTEM_SCHEMA = "headwater"
 
+
+def exclusion_of(column: str) -> str:
+    """How a column that comes twice is left out of `SELECT *`; those that every stream has, together."""
+    return f"* EXCLUDE ({LOAD_ID_COLUMN}, {LOADED_AT_COLUMN})" if column.lower() in TECHNICAL_COLUMNS else "* EXCLUDE (..)"
+
+
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".\s]+)')
 
 

@@ -25,7 +25,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """How one task ended. `reason` says why it was skipped, held, blocked or failed; never holds values of rows."""
+    """How one task ended. `reason` says why it was done, skipped, held, blocked or failed, and in further lines what else is to be known.
+
+    It never holds values of rows, but for the dates of a command to restate a range.
+    """
 
     table: TableName
     status: TaskStatus

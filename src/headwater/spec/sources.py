@@ -65,9 +65,21 @@ class StreamColumn(HasChecks):
     renamed_from: str | None = None
 
 
+def _parse_share(value: Any) -> Any:
+    """`1%` or 0.01."""
+    is_percentage = isinstance(value, str) and value.strip().endswith("%")
+    try:
+        share = float(value.strip().removesuffix("%")) / 100 if is_percentage else float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if isinstance(value, bool) or not 0 <= share <= 1:
+        raise ValueError(f"{value!r} is no share of the rows; expected 0% to 100%, or 0 to 1")
+    return share
+
+
 _Share = Annotated[
     float,
-    BeforeValidator(lambda v: float(v.strip().removesuffix("%")) / 100 if isinstance(v, str) and v.strip().endswith("%") else v),
+    BeforeValidator(_parse_share),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "examples": ["1%"]}]}),
 ]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -60,13 +61,20 @@ def _translate(error: Exception, where: str) -> StateError:
 
 
 def open_sqlite(path: Path) -> sa.Engine:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+    """Where file or folder can't be written, the store is opened for reading: asking it still works, and only what writes fails."""
+    is_readable_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    if not is_readable_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # without a log beside it nobody has it open; then SQLite needn't make its shared memory there, which it couldn't
+    in_peace = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    address = f"file:{quote(str(path))}?mode=ro{in_peace}&uri=true" if is_readable_only else str(path)
+    engine = sa.create_engine(f"sqlite:///{address}", connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def _connected(raw: sqlite3.Connection, _record: object) -> None:
         raw.isolation_level = None  # we say BEGIN ourselves: IMMEDIATE, so that two writers queue up instead of failing
-        raw.execute("PRAGMA journal_mode = WAL")
+        if not is_readable_only:
+            raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = NORMAL")
 
     @sa.event.listens_for(engine, "begin")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,21 +14,16 @@ from headwater.errors import LeaseHeld, StateError
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunStatus, RunSummary, TaskResult
 from headwater.state import tables as t
+from headwater.state.clock import Clock, utc_now
 from headwater.state.leases import HolderInfo, Lease, is_free, table_key
 from headwater.state.opening import ensure_version, is_postgres, open_postgres, open_sqlite, sqlite_path, translated
 from headwater.state.processes import current_process, is_alive
 from headwater.state.rows import event_row, read_event, read_run, read_task, task_row, written
 
 T = TypeVar("T")
-Clock = Callable[[], datetime]
 #: A running run whose heart hasn't beaten for so long is dead, when its process can't be looked at.
 HEARTBEAT_LIMIT_SECONDS = 120.0
 _ACQUIRING = 7_203_418
-
-
-def utc_now() -> datetime:
-    """The machine's clock, aware."""
-    return datetime.now(UTC)
 
 
 class StateStore:
@@ -371,8 +365,3 @@ def _upsert(connection: sa.Connection, known: list[dict[str, Any]], new: list[di
         connection.execute(sa.update(t.leases).where(which).values(values), rows)
     if new:
         connection.execute(sa.insert(t.leases), new)
-
-
-def new_run_id(started_at: datetime) -> str:
-    """Sorts by time, and is unlike any other even where clocks agree: `20260719T101530-5f2c9a1b`."""
-    return f"{started_at.astimezone(UTC):%Y%m%dT%H%M%S}-{os.urandom(4).hex()}"

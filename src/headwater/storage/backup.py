@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -233,9 +234,10 @@ def restore_lake(directory: Path, config: LakeConfig, engine: Engine, *, project
         prepare_connection(connection, address, config, "restore")
         for file in sorted(path for path in (directory / "data").rglob("*") if path.is_file()):
             copy_file(str(file), address.data + file.relative_to(directory / "data").as_posix(), connection)
-        owner = directory / OWNER_FILE
-        owner.write_text(json.dumps({"lake_id": report.lake_id}) + "\n")
-        copy_file(str(owner), address.data + OWNER_FILE, connection)
+        with tempfile.TemporaryDirectory() as folder:  # a backup may lie where nothing can be written
+            owner = Path(folder) / OWNER_FILE
+            owner.write_text(json.dumps({"lake_id": report.lake_id}) + "\n")
+            copy_file(str(owner), address.data + OWNER_FILE, connection)
     if address.kind == "sqlite":
         _restore_sqlite(directory / "catalog.sqlite", address)
     else:

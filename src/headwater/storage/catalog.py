@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import random
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from headwater.errors import (
     LakeUnavailable,
     MissingDependency,
     NetworkFileSystem,
+    StorageFull,
     UsageError,
 )
 from headwater.spec.names import quote, quote_literal
@@ -36,6 +38,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 BUSY_TIMEOUT_MS = 5000
 OPEN_TIMEOUT_SECONDS = 60.0
+#: With less than this on its disk, SQLite can't open a catalog for writing.
+_LEAST_FREE_BYTES = 1 << 20
 
 
 #: What attaching any lake needs: an engine that is made with them loads them quicker.
@@ -230,7 +234,9 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
     engine.load("sqlite_scanner" if address.kind == "sqlite" else "postgres_scanner")
     engine.load("httpfs")  # remote data needs it, and so does writing to an encrypted lake
     # a project folder may have been moved: files are kept by relative paths, and opening.py sees that it is the right folder
-    options = [f"DATA_PATH {quote_literal(address.data)}", "OVERRIDE_DATA_PATH true"]
+    # rows kept in the catalog would be plain text beside an encrypted lake, forbid column names and conflict row by row. Only this form also spares
+    # the table that DuckLake makes for them beside every table of ours, which takes time and has no place for more columns than the catalog's tables
+    options = [f"DATA_PATH {quote_literal(address.data)}", "OVERRIDE_DATA_PATH true", "DATA_INLINING_ROW_LIMIT 0"]
     if address.kind == "sqlite":
         assert address.path is not None
         refuse_network_file_system(address.path)
@@ -261,8 +267,6 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
             connection.execute("SET GLOBAL temp_file_encryption = true")
         # a failed COMMIT must come back to us instead of being tried again by DuckLake with what we read before (commit.py)
         connection.execute("SET GLOBAL ducklake_max_retry_count = 0")
-        # rows kept in the catalog would be plain text beside an encrypted lake, forbid column names and conflict row by row
-        connection.execute("SET GLOBAL ducklake_default_data_inlining_row_limit = 0")
         _attach_patiently(connection, f"ATTACH {quote_literal(target)} AS {quote(name)} ({', '.join(options)})", address, create=create)
 
 
@@ -271,6 +275,18 @@ def prepare_connection(connection: Connection, address: CatalogAddress, config: 
     if address.is_remote_data:
         connection.load("httpfs")
         _make_secret(connection, config.s3, address.data, name)
+
+
+def explained(error: HeadwaterError, catalog: Path | None) -> HeadwaterError:
+    """SQLite says no more than `disk I/O error` when there is no room for its log or its shared memory beside `catalog`."""
+    if catalog is None or "disk i/o error" not in (error.found or "").lower():
+        return error
+    free = shutil.disk_usage(catalog.parent).free
+    if free > _LEAST_FREE_BYTES:
+        return LakeUnavailable("the lake's catalog can't be read or written", found=error.found, state="nothing was committed")
+    return StorageFull(
+        "no space is left for the lake's catalog", found=f"{free} bytes free", state="nothing was committed", hint="free space, then run again"
+    )
 
 
 def _attach_patiently(connection: Connection, statement: str, address: CatalogAddress, *, create: bool) -> None:
@@ -298,13 +314,23 @@ def _attach_patiently(connection: Connection, statement: str, address: CatalogAd
                     state="nothing was changed",
                     hint="a lake is encrypted from its first day or never: choose another catalog and load it anew",
                 ) from error
+            if "file is not a database" in text or "malformed" in text:
+                raise LakeError(
+                    "the lake's catalog is damaged",
+                    found=f"{address.describe()}: {error.found}",
+                    state="nothing was changed",
+                    hint="headwater restore DIR --force brings a backup back",
+                ) from error
+            full = explained(error, address.path)
+            if isinstance(full, StorageFull):
+                raise full from error
             passing = isinstance(error, CommitConflict) or any(mark in text for mark in (_RACES if create else _RACES[:1]))
             if not passing or time.monotonic() > deadline:
                 raise LakeUnavailable(
                     "the lake can't be opened",
                     expected=address.describe(),
                     found=error.found or error.what,
-                    hint="check lake.catalog in headwater.yaml and that its server runs",
+                    hint=f"check lake.catalog in headwater.yaml{'' if address.path is not None else ' and that its server runs'}",
                 ) from error
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(pause * 2, 0.5)

@@ -54,6 +54,14 @@ Delete = DeleteAll | DeleteKeys | DeleteWhere
 
 
 @dataclass(frozen=True, slots=True)
+class RowChanges:
+    """SELECT text for rows that came (`hw_sign` 1) and went (-1), under the table's columns. `are_additions`: none went."""
+
+    sql: str
+    are_additions: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """What a table is, committed with its rows. `kind` is `stream`, `view`, `table`, `incremental` or `snapshot`.
 
@@ -164,6 +172,16 @@ class TableChange:
     retire: bool = False
     #: The table's `changed_snapshot` when the change was computed (0: there was no such table). Given, the commit raises Fenced where that has moved.
     computed_from: int | None = None
+
+    def dropped_from(self, columns: Sequence[Column]) -> tuple[str, ...]:
+        """Those of `columns`, which the table has now, that the change drops."""
+        return lost_columns(columns, self.columns, self.renames) if self.allow_drop and self.columns else ()
+
+
+def lost_columns(have: Sequence[Column], wanted: Sequence[Column], renames: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns in `have` that aren't in `wanted`, under their own name or the one that `renames` gives them."""
+    kept = {column.name.lower() for column in wanted} | {old.lower() for old in renames}
+    return tuple(column.name for column in have if column.name.lower() not in kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from headwater.engine import Connection
+from headwater.engine import Connection, is_file_gone
 from headwater.engine.literals import bind_parameters
-from headwater.errors import CommitConflict, CommitUnknown, Fenced, HeadwaterError, Interrupted, LakeReadOnly, StorageFull, UsageError
+from headwater.errors import (
+    CommitConflict,
+    CommitUnknown,
+    Fenced,
+    HeadwaterError,
+    Interrupted,
+    LakeReadOnly,
+    LakeUnavailable,
+    StorageFull,
+    UsageError,
+)
 from headwater.spec.names import TableName, quote, quote_literal
 from headwater.spec.tables import Column
 from headwater.storage import boundaries
@@ -68,13 +78,21 @@ class CommitWriter:
     author: str
     message: str
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    #: A file of a table to be rebuilt is gone. The engine reads a file to delete its rows: such tables are made anew instead.
+    is_file_gone: bool = False
 
     def run(self) -> Commit:
         """See `Lake.commit`."""
         _refuse_twice(self.changes)
         started = time.monotonic()
         what = f"the commit of {_named([change.table for change in self.changes])}"
-        commit = self.core.write(self._attempt, what)
+        try:
+            commit = self.core.write(self._attempt, what)
+        except LakeUnavailable as error:
+            if not (is_file_gone(error) and any(isinstance(change.delete, DeleteAll) for change in self.changes)):
+                raise
+            self.is_file_gone = True
+            commit = self.core.write(self._attempt, what)
         return replace(commit, seconds=time.monotonic() - started)
 
     def _attempt(self) -> Commit:
@@ -167,7 +185,7 @@ class CommitWriter:
         boundaries.reached("commit.recorded")
         self._commit(connection, base, self.changes, self.message)
         boundaries.reached("commit.after")
-        if any(planned.is_new for planned in planned_all):
+        if self.is_file_gone or any(planned.is_new for planned in planned_all):
             self.core.forget_folders()
         for planned in planned_all:
             if planned.taken_over is not None:
@@ -275,7 +293,12 @@ class CommitWriter:
 
     def _write_table(self, connection: Connection, planned: _Planned) -> None:
         change, target = planned.change, self._target(planned.change.table)
-        if isinstance(change.delete, DeleteAll) and not planned.is_new:
+        if isinstance(change.delete, DeleteAll) and self.is_file_gone and not planned.is_new:
+            connection.execute(f"DROP TABLE {target}")
+            made = replace(planned, is_new=True)
+            self._create(connection, [made])
+            planned.is_filled, planned.evolution = made.is_filled, None
+        elif isinstance(change.delete, DeleteAll) and not planned.is_new:
             planned.rows_deleted = int(connection.execute(f"DELETE FROM {target}").scalar() or 0)
         if planned.evolution is not None:
             for statement in statements_for(target, planned.evolution.steps):
@@ -304,7 +327,7 @@ class CommitWriter:
 
     def _can_take_over(self, planned: _Planned, staged: Staged) -> bool:
         """Whether the lake may own the staged files as they are: plain, in the table's folder, unpartitioned, with the very types of the table."""
-        if not staged.files or self.core.is_encrypted or planned.change.partition_by:
+        if not staged.files or self.core.is_encrypted or planned.change.partition_by or self.is_file_gone:
             return False
         folder = self.core.folder_of(planned.change.table)
         if folder is None or not all(file.startswith(folder) for file in staged.files):

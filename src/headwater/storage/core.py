@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from headwater.engine import Connection, Engine
-from headwater.errors import CommitConflict, HeadwaterError, LakeError, LakeReadOnly, LakeUnavailable, QueryError, StorageFull
+from headwater.errors import CommitConflict, HeadwaterError, LakeError, LakeReadOnly, LakeUnavailable, QueryError
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
 from headwater.spec.project import LakeConfig
-from headwater.storage.catalog import CatalogAddress
+from headwater.storage.catalog import CatalogAddress, explained
 from headwater.storage.locks import WriteLock
 from headwater.storage.staging import Staging, table_folder
 from headwater.storage.state import LakeState, StateReader, advance, read_state
@@ -28,8 +28,6 @@ COMMIT_PATIENCE_SECONDS: Final = 60.0
 LOCK_PATIENCE_SECONDS: Final = 30.0
 #: Commits by others up to which the state is carried forward instead of read whole.
 _ADVANCE_UP_TO: Final = 200
-#: With less than this on its disk, SQLite can't open a catalog for writing.
-_LEAST_FREE_BYTES: Final = 1 << 20
 
 T = TypeVar("T")
 
@@ -339,18 +337,6 @@ def rollback(connection: Connection) -> None:
         connection.execute("ROLLBACK")
     except HeadwaterError:
         pass  # there was none, or its COMMIT has failed and ended it
-
-
-def explained(error: QueryError, catalog: Path | None) -> HeadwaterError:
-    """SQLite says no more than `disk I/O error` when there is no room for its log or its shared memory beside `catalog`."""
-    if catalog is None or "disk i/o error" not in (error.found or "").lower():
-        return error
-    free = shutil.disk_usage(catalog.parent).free
-    if free > _LEAST_FREE_BYTES:
-        return LakeUnavailable("the lake's catalog can't be read or written", found=error.found, state="nothing was committed")
-    return StorageFull(
-        "no space is left for the lake's catalog", found=f"{free} bytes free", state="nothing was committed", hint="free space, then run again"
-    )
 
 
 def patiently(read: Callable[[], T], patience_seconds: float = 30.0, *, catalog: Path | None = None) -> T:

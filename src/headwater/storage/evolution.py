@@ -146,13 +146,14 @@ def statements_for(target: str, steps: Sequence[Step]) -> list[str]:
             case WidenColumn(name, type_name):
                 statements.append(f"ALTER TABLE {target} ALTER COLUMN {quote(name)} SET DATA TYPE {type_name}")
             case ReplaceColumn(name, type_name, keeps_values):
-                # added first: a table can't lose its last column
-                new = f"_hw_new_{number}"
-                statements.append(f"ALTER TABLE {target} ADD COLUMN {quote(new)} {type_name}")
+                # The new one first, since a table can't lose its last column; and it is never renamed: DuckLake forgets the fields of a list,
+                # struct or map that is added and renamed in one transaction, and then can't read the catalog any more.
+                former = f"_hw_old_{number}"
+                statements.append(f"ALTER TABLE {target} RENAME COLUMN {quote(name)} TO {quote(former)}")
+                statements.append(f"ALTER TABLE {target} ADD COLUMN {quote(name)} {type_name}")
                 if keeps_values:
-                    statements.append(f"UPDATE {target} SET {quote(new)} = CAST({quote(name)} AS {type_name})")
-                statements.append(f"ALTER TABLE {target} DROP COLUMN {quote(name)}")
-                statements.append(f"ALTER TABLE {target} RENAME COLUMN {quote(new)} TO {quote(name)}")
+                    statements.append(f"UPDATE {target} SET {quote(name)} = CAST({quote(former)} AS {type_name})")
+                statements.append(f"ALTER TABLE {target} DROP COLUMN {quote(former)}")
             case DropColumn(name):
                 statements.append(f"ALTER TABLE {target} DROP COLUMN {quote(name)}")
     return statements

@@ -14,7 +14,7 @@ from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
 from headwater.storage.backup import BackupReport, backup_lake
 from headwater.storage.catalog import CatalogAddress
-from headwater.storage.changes import Commit, LoadRecord, Staged, TableChange, TableState
+from headwater.storage.changes import Commit, LoadRecord, RowChanges, Staged, TableChange, TableState
 from headwater.storage.commit import CommitWriter
 from headwater.storage.consistency import Inconsistency, check_consistency
 from headwater.storage.core import Core
@@ -24,7 +24,7 @@ from headwater.storage.opening import open_core
 from headwater.storage.publishing import make_restore_change, pin, publish
 from headwater.storage.quarantine import QuarantinedRow, count_quarantine, read_quarantine
 from headwater.storage.reading import Reading, read_published
-from headwater.storage.relations import is_visible, published_columns, select_at, select_future
+from headwater.storage.relations import is_visible, published_columns, select_at, select_changes, select_coming_changes, select_future
 from headwater.storage.state import LakeState
 
 if TYPE_CHECKING:
@@ -194,6 +194,29 @@ class Lake:
         """SELECT text for the table as `change` will leave it, for checks before the commit. Raises EvolutionRefused."""
         state = self._core.recent_state()
         return select_future(self.database, change, state.find(change.table), state.snapshot_id)
+
+    def changes_sql(self, table: TableName, after: int, upto: int) -> RowChanges:
+        """What came and went of the table's rows from one snapshot to another (which may be the older one), in the columns of the newer.
+
+        Reading it raises QueryError where the snapshots between them have expired.
+        """
+        older, newer = sorted((after, upto))
+        deleted = self.read_as_system(
+            f"""
+            SELECT coalesce(sum(rows_deleted), 0)
+            FROM {self._core.system}.loads
+            WHERE environment = ? AND lower(schema_name) = ? AND lower(table_name) = ? AND snapshot_id > ? AND snapshot_id <= ?
+            """,
+            [self.environment, *table.key, older, newer],
+        ).scalar()
+        are_additions = not deleted and after < upto
+        sign = 1 if after < upto else -1
+        return RowChanges(select_changes(self.database, table, older + 1, newer, sign=sign, are_additions=not deleted), are_additions)
+
+    def coming_changes_sql(self, change: TableChange) -> RowChanges:
+        """What `change` will do to the table's rows, for as long as its staged rows are kept."""
+        state = self._core.recent_state()
+        return RowChanges(select_coming_changes(self.database, change, state.find(change.table), state.snapshot_id), change.delete is None)
 
     # -- reading back ------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from headwater.errors import LakeReadOnly
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class WriteLock:
@@ -42,6 +43,8 @@ class WriteLock:
             yield False
             return
         try:
+            from filelock import FileLock
+
             lock = FileLock(self._path, poll_interval=0.005)
             try:
                 is_ours = self._acquire(lock, deadline)
@@ -64,6 +67,8 @@ class WriteLock:
             self._threads.release()
 
     def _acquire(self, lock: FileLock, deadline: float) -> bool:
+        from filelock import Timeout
+
         while True:
             try:
                 lock.acquire(timeout=max(0.0, min(0.5, deadline - time.monotonic())))

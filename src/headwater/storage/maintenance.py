@@ -46,7 +46,10 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceReport:
-    """What was done, or with `is_dry_run` would be. `skipped` names what other writers kept from being done; the next time does it."""
+    """What was done, or with `is_dry_run` would be. `skipped` names what other writers kept from being done; the next time does it.
+
+    `is_keep_raised`: snapshots of the last hour were kept though less was asked for, since somebody may be reading them.
+    """
 
     is_dry_run: bool
     merged_tables: tuple[TableName, ...]
@@ -63,6 +66,7 @@ class MaintenanceReport:
     bytes_after: int
     skipped: tuple[str, ...]
     seconds: float
+    is_keep_raised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class Maintenance:
             bytes_after=self._bytes(),
             skipped=tuple(skipped),
             seconds=time.monotonic() - started,
+            is_keep_raised=self.keep < self.reader_grace,
         )
 
     def _bytes(self) -> int:

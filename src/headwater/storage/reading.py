@@ -231,7 +231,7 @@ class _Views:
                 f"{name} is not published",
                 found=f"{state.publication}{why}",
                 state="its rows are in the lake, waiting" if not state.is_retired else "it was retired",
-                hint=f"headwater publish {name}, or read it with --head",
+                hint=f"headwater publish {name}, or read it with --head" if not state.is_retired else "read what is left of it with --head",
             )
         definition = state.definition if self._head else published_definition(state)
         if definition.kind == "view":

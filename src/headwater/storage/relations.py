@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater.engine.literals import bind_parameters
-from headwater.spec.names import TableName, quote
+from headwater.spec.names import TableName, quote, quote_literal
 from headwater.spec.tables import Column
 from headwater.storage.changes import NEVER_PUBLISHED, Definition, DeleteAll, DeleteKeys, DeleteWhere, TableChange, TableState
 from headwater.storage.evolution import RenameColumn, ReplaceColumn, plan_evolution
@@ -66,6 +66,38 @@ def select_future(database: str, change: TableChange, known: TableState | None, 
         case _:
             pass
     return f"{head} UNION ALL {_staged_as(change, evolution.columns)}" if staged else head
+
+
+def select_changes(database: str, table: TableName, first: int, last: int, *, sign: int, are_additions: bool) -> str:
+    """SELECT text for what the commits `first` to `last` changed, with `hw_sign`: `sign` for rows that came, its opposite for those that went."""
+    arguments = f"{quote_literal(database)}, {quote_literal(table.schema)}, {quote_literal(table.name)}, {first}, {last}"
+    if are_additions:
+        return f"SELECT *, {sign} AS hw_sign FROM ducklake_table_insertions({arguments})"
+    came = "change_type IN ('insert', 'update_postimage')"
+    return f"SELECT *, CASE WHEN {came} THEN {sign} ELSE {-sign} END AS hw_sign FROM ducklake_table_changes({arguments})"
+
+
+def select_coming_changes(database: str, change: TableChange, known: TableState | None, snapshot: int) -> str:
+    """SELECT text for what `change` will do to the table's rows at `snapshot` (the one `known` is of), with `hw_sign`."""
+    wanted = change.columns or (change.staged.columns if change.staged else ()) or (known.columns if known else ())
+    parts = [f"SELECT *, 1 AS hw_sign FROM ({_staged_as(change, wanted) if change.staged else _empty(wanted)})"]
+    if known is not None and known.columns and known.definition.kind != "view" and change.delete is not None:
+        have = {column.name.lower(): column.name for column in known.columns}
+        listed = ", ".join(
+            f"CAST({quote(have[column.name.lower()]) if column.name.lower() in have else 'NULL'} AS {column.type}) AS {quote(column.name)}"
+            for column in wanted
+        )
+        rows = f"FROM ({select_at(database, known.table, (), snapshot)}) t"
+        match change.delete:
+            case DeleteKeys(columns, keys):
+                same = " AND ".join(f"t.{quote(column)} IS NOT DISTINCT FROM k.{quote(column)}" for column in columns)
+                rows += f" WHERE EXISTS (SELECT 1 FROM {keys.relation} k WHERE {same})"
+            case DeleteWhere(condition, parameters):
+                rows += f" WHERE ({bind_parameters(condition, parameters)})"
+            case _:
+                pass
+        parts.append(f"SELECT {listed}, -1 AS hw_sign {rows}")
+    return " UNION ALL ".join(parts)
 
 
 def _staged_as(change: TableChange, columns: Sequence[Column]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from headwater.engine import Connection, Engine, describe_query
 from headwater.errors import ModelOutputInvalid
-from headwater.spec.names import TableName, quote, quote_literal
+from headwater.spec.names import TableName, exclusion_of, quote, quote_literal
 from headwater.spec.tables import Column, storage_type
 from headwater.storage import boundaries
 from headwater.storage.changes import Staged
@@ -161,7 +161,9 @@ def _refuse_odd_columns(table: TableName, columns: Sequence[Column]) -> None:
             raise ModelOutputInvalid(f"{table} has a column {column.name}, a name that the lake keeps to itself", hint="rename it with AS")
         if column.name.lower() in seen:
             raise ModelOutputInvalid(
-                f"{table} has two columns named {column.name!r}", expected="names that differ by more than case", hint="rename one with AS"
+                f"{table} has two columns named {column.name!r}",
+                expected="names that differ by more than case",
+                hint=f"rename one with AS, or leave it out with {exclusion_of(column.name)}",
             )
         seen.add(column.name.lower())
 

@@ -1,6 +1,6 @@
 """Models into tables: one file a kind, SQL and Python, unit tests, and the edit loop."""
 
-from headwater.transformation.build import build_model
+from headwater.transformation.build import build_model, kept_columns
 from headwater.transformation.clock import clock_used, clock_value, is_volatile
 from headwater.transformation.context import BuildContext
 from headwater.transformation.preview import compile_model, show
@@ -15,6 +15,7 @@ __all__ = [
     "clock_value",
     "compile_model",
     "is_volatile",
+    "kept_columns",
     "pushdown_reaches_scan",
     "run_unit_tests",
     "show",

@@ -21,7 +21,16 @@ from headwater.storage.changes import Delete, DeleteAll, DeleteKeys, DeleteWhere
 from headwater.transformation import kinds
 from headwater.transformation.context import BuildContext
 from headwater.transformation.definitions import definition_of, settled
-from headwater.transformation.output import declares_types, described, find_column, output_columns, renames, require_declared, with_declared_types
+from headwater.transformation.output import (
+    declares_types,
+    described,
+    find_column,
+    output_columns,
+    renames,
+    require_declared,
+    require_layout,
+    with_declared_types,
+)
 from headwater.transformation.python_models import python_query
 
 _PIVOT = re.compile(r"\bpivot\b", re.IGNORECASE)
@@ -54,6 +63,7 @@ def build_model(lake: Lake, workspace: Workspace, model: Model, context: BuildCo
         with model_query(connection, workspace, model, context) as query:
             if isinstance(model.kind, ViewKind):
                 return _view_change(model, query, context)
+            require_layout(connection, model, query.sql, query.columns)
             outcome = plan(connection, lake, model, query, context)
             staged = None
             if not (outcome.is_unchanged and _has_columns(model, query, context)):
@@ -65,6 +75,21 @@ def build_model(lake: Lake, workspace: Workspace, model: Model, context: BuildCo
                 if staged is not None:
                     lake.drop_staged(staged)
                 raise
+
+
+def kept_columns(workspace: Workspace, model: Model, context: BuildContext) -> frozenset[str]:
+    """The columns, in lower case, that the table of the model has by today's query. The query isn't run."""
+    with located(model), workspace.connection() as connection:
+        context.on_connection(connection)
+        with model_query(connection, workspace, model, context) as query:
+            columns = query.columns or output_columns(connection, model, query.sql)
+            return frozenset(column.name.lower() for column in columns) | _history_columns(model)
+
+
+def _history_columns(model: Model) -> frozenset[str]:
+    """The columns, in lower case, that a snapshot's table has beside those of the query."""
+    kind = model.kind
+    return frozenset((kind.valid_from.lower(), kind.valid_to.lower())) if isinstance(kind, SnapshotKind) else frozenset()
 
 
 @contextmanager
@@ -128,9 +153,7 @@ def existing_rows(lake: Lake, model: Model, columns: tuple[Column, ...], context
     selected = ", ".join(quote(c.name) if c.name not in renamed else f"{quote(c.name)} AS {quote(renamed[c.name])}" for c in state.columns)
     found = tuple(Column(renamed.get(column.name, column.name), column.type, column.nullable) for column in state.columns)
     if context.allow_drop:
-        wanted = {column.name.lower() for column in columns}
-        if isinstance(model.kind, SnapshotKind):
-            wanted |= {model.kind.valid_from.lower(), model.kind.valid_to.lower()}
+        wanted = {column.name.lower() for column in columns} | _history_columns(model)
         found = tuple(column for column in found if column.name.lower() in wanted)
     return kinds.Existing(f"(SELECT {selected} FROM ({lake.head_sql(model.name)}))", found)
 
@@ -172,7 +195,14 @@ def _change(
         require_declared(model, staged.columns)
         if outcome.unique_key:
             require_unique(connection, model, outcome.unique_key, staged.relation)
-    columns = staged.columns if staged is not None else state.columns if state is not None else ()
+    if staged is not None:
+        columns = staged.columns
+    elif state is not None and context.allow_drop:
+        assert query.columns is not None
+        kept = {column.name.lower() for column in query.columns} | _history_columns(model)
+        columns = tuple(column for column in state.columns if column.name.lower() in kept)
+    else:
+        columns = state.columns if state is not None else ()
     return TableChange(
         table=model.name,
         definition=definition_of(model, context.fingerprint, settled(model, query.lineage, columns)),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import ModelOutputInvalid
-from headwater.spec.models import Model
-from headwater.spec.names import quote
+from headwater.spec.models import Model, SnapshotKind
+from headwater.spec.names import exclusion_of, quote
 from headwater.spec.tables import Column
+
+#: A column's name as it may stand in `sort_by`, with its order.
+_ORDERED = re.compile(r'\s*("[^"]+"|\w+)(?:\s+(?:asc|desc))?(?:\s+nulls\s+(?:first|last))?\s*', re.IGNORECASE)
 
 
 def find_column(name: str, columns: Sequence[Column]) -> Column | None:
@@ -38,7 +42,7 @@ def output_columns(connection: Connection, model: Model, query: str) -> list[Col
             raise ModelOutputInvalid(
                 f"{model.name} gives two columns named {column.name!r}",
                 expected="names that differ by more than case",
-                hint="name one of them with AS, or leave it out with * EXCLUDE (..)",
+                hint=f"name one of them with AS, or leave it out with {exclusion_of(column.name)}",
             )
         seen[column.name.lower()] = column.name
     require_declared(model, columns)
@@ -49,6 +53,20 @@ def require_declared(model: Model, columns: Sequence[Column]) -> None:
     """Raises ModelOutputInvalid when a column under `columns:` isn't among those given."""
     for name in model.columns:
         need_column(model, "columns", name, columns)
+
+
+def require_layout(connection: Connection, model: Model, query: str, columns: Sequence[Column] | None) -> None:
+    """Raises ModelOutputInvalid when `sort_by` or `partition_by` names a column that the query doesn't give. `columns` are its, where known."""
+    if not model.sort_by and not model.partition_by:
+        return
+    known = list(output_columns(connection, model, query) if columns is None else columns)
+    if isinstance(model.kind, SnapshotKind):
+        known += [Column(name, "TIMESTAMP") for name in (model.kind.valid_from, model.kind.valid_to)]
+    for role, items in (("sort_by", model.sort_by), ("partition_by", model.partition_by)):
+        for item in items:
+            named = _ORDERED.fullmatch(item)
+            if named is not None and find_column(item, known) is None:
+                need_column(model, role, named[1].strip('"'), known)
 
 
 def declares_types(model: Model) -> bool:

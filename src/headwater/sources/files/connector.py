@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from headwater.errors import HeadwaterError, SourceDataInvalid, StreamNotFound
-from headwater.secrets import resolve
 from headwater.sources.base import ConnectorBase, unique_name
 from headwater.sources.connector import Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.files.delimited import plan_delimited
 from headwater.sources.files.json import plan_json
-from headwater.sources.files.listing import FoundFile, changed_since, has_glob, is_s3, is_web, list_local, list_s3, look_at_url
+from headwater.sources.files.listing import FoundFile, changed_since, has_glob, is_s3, is_web, list_local, list_s3
 from headwater.sources.files.plan import ONE_COLUMN, FilePlan, Planned
 from headwater.sources.files.typed import plan_excel, plan_parquet
 from headwater.sources.files.unpacking import ReadableFile, Unpacker, copy_blob_sql, without_packing
@@ -65,7 +65,7 @@ class FilesConnector(ConnectorBase):
             found = list_s3(_joined(base, "*"), self._rows)
             return f"{base}: {len(found)} objects at the top"
         if is_web(base):
-            return f"{base} answers" if look_at_url(base) else ""
+            return f"{base} answers" if _look_at_url(base) else ""
         folder = self._local(base)
         if not folder.is_dir():
             raise StreamNotFound(
@@ -76,7 +76,7 @@ class FilesConnector(ConnectorBase):
     def discover(self) -> list[DiscoveredStream]:
         """A stream for each set of files of one folder whose names differ in digits alone.
 
-        The folder looked through is the connection, else `data`, else the project.
+        The folder looked through is the connection, else `data` where it holds any, else the project.
         """
         base = self._base()
         if is_web(base):
@@ -87,13 +87,20 @@ class FilesConnector(ConnectorBase):
         else:
             folder = base or ("data" if self._local("data").is_dir() else "")
             files = list_local(_joined(folder, "**"), self.context.project_dir)
+            if not base and folder and not any(_inferred(file.key, "none") for file in files):
+                files = list_local("**", self.context.project_dir)
+        own = base.rstrip("/") + "/" if base.startswith(("/", "~")) else ""
         grouped: dict[tuple[str, str], list[FoundFile]] = defaultdict(list)
         for file in files[:_DISCOVERED_FILES]:
             folder, _, name = file.key.rpartition("/")
-            if name.startswith(".") or "/." in "/" + folder or _inferred(name, "none") is None:
+            below = (folder + "/").removeprefix(own)  # what leads to the connection may be hidden
+            if name.startswith(".") or "/." in "/" + below or _inferred(name, "none") is None:
                 continue
             grouped[(folder, re.sub(r"[\d]+([-_.T:]?\d+)*", "*", name))].append(file)
-        return [self._discovered(folder, pattern, members) for (folder, pattern), members in sorted(grouped.items())]
+        found = [(folder, self._discovered(folder, pattern, members)) for (folder, pattern), members in sorted(grouped.items())]
+        times = Counter(stream.name for _, stream in found)
+        taken: set[str] = set()
+        return [replace(stream, name=_told_apart(stream.name, folder, times, taken)) for folder, stream in found]
 
     def columns(self, request: ReadRequest) -> tuple[DiscoveredColumn, ...]:
         files = self._found(request)
@@ -109,7 +116,7 @@ class FilesConnector(ConnectorBase):
         fresh = list(changed_since(files, request.position))
         gone = set(request.position or ()) - {file.key for file in files}
         if not fresh and not (is_whole and gone and files):
-            return Reading((), note=f"{len(files)} files, none new or changed" if files else "no file matches")
+            return Reading((), note=_none_new(len(files)))
         chosen = files if is_whole else [file for file, _ in fresh]
         replaced = () if is_whole else tuple(file.key for file, was_loaded in fresh if was_loaded)
         planned, cleanup = self._planned(request, chosen)
@@ -138,18 +145,17 @@ class FilesConnector(ConnectorBase):
         return self.context.project_dir / Path(path).expanduser()
 
     def _found(self, request: ReadRequest) -> list[FoundFile]:
-        paths = resolve(request.stream.path, project_dir=self.context.project_dir, environ=self.context.environ)
-        if not paths:
+        if not request.stream.path:
             raise StreamNotFound(f"the stream {self.context.name}.{request.name} names no file", expected="path: a file, a glob or a URL")
         found: dict[str, FoundFile] = {}
-        for path in paths:
+        for path in request.stream.path:
             for file in self._listed(_joined(self._base(), path)):
                 found.setdefault(file.key, file)
         return list(found.values())
 
     def _listed(self, path: str) -> list[FoundFile]:
         if is_web(path):
-            return [look_at_url(path)]
+            return [_look_at_url(path)]
         if is_s3(path):
             self._prepare_s3(path)
             listed = list_s3(path, self._rows)
@@ -216,8 +222,7 @@ class FilesConnector(ConnectorBase):
 
     def _planned(self, request: ReadRequest, files: Sequence[FoundFile]) -> tuple[Planned, Callable[[], None]]:
         """The portions of these files by format; and what removes the files unpacked for them."""
-        own = resolve(request.stream.options, project_dir=self.context.project_dir, environ=self.context.environ)
-        options = {**self.context.options, **own}
+        options = {**self.context.options, **request.stream.options}
         written: list[Path] = []
 
         def target_folder() -> Path:
@@ -329,6 +334,21 @@ class FilesConnector(ConnectorBase):
         return DiscoveredStream(name or "files", definition, columns)
 
 
+def _none_new(files: int) -> str:
+    if files == 1:
+        return "1 file, neither new nor changed"
+    return f"{files:,} files, none new or changed" if files else "no file matches"
+
+
+def _told_apart(name: str, folder: str, times: Mapping[str, int], taken: set[str]) -> str:
+    """The name, with that of its folder before it where files of several folders have it; added to `taken`."""
+    above = re.sub(r"\W+", "_", folder.rpartition("/")[2]).lower()
+    told = f"{above}_{name}" if times[name] > 1 and above and above != name else name
+    numbered = next(n for n in itertools.chain([told], (f"{told}_{i}" for i in itertools.count(2))) if n not in taken)
+    taken.add(numbered)
+    return numbered
+
+
 def _joined(base: str, path: str) -> str:
     if not base or "://" in path or path.startswith(("/", "~")):
         return path
@@ -359,3 +379,9 @@ def _with_cleanup(portions: Sequence[Portion], cleanup: Callable[[], None]) -> t
 
 def _ignored(_: object) -> None:
     return None
+
+
+def _look_at_url(url: str) -> FoundFile:
+    from headwater.sources.files.web import look_at_url
+
+    return look_at_url(url)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,6 @@ from typing import Any
 from headwater.errors import SourceUnreachable, StreamNotFound
 from headwater.spec.names import quote_literal
 
-#: Seconds to wait for a web server's answer.
-HTTP_TIMEOUT_SECONDS = 30.0
 _GLOB_MARKS = ("*", "?", "[")
 
 
@@ -98,41 +94,6 @@ def list_s3(pattern: str, rows: Callable[[str], Sequence[tuple[Any, ...]]]) -> l
     """The objects an `s3://` path or glob names. `rows` runs SQL where the credentials are known."""
     listed = rows(f"SELECT filename, size, epoch_us(last_modified) FROM read_blob({quote_literal(pattern)}) ORDER BY ALL")
     return [FoundFile(name, name, {"size": size, "mtime": changed}) for name, size, changed in listed if not name.endswith("/")]
-
-
-def look_at_url(url: str) -> FoundFile:
-    """What a HEAD request says of a URL (of a GET, where HEAD isn't allowed). Raises SourceUnreachable, StreamNotFound."""
-    for method in ("HEAD", "GET"):
-        try:
-            with open_url(url, method) as answer:
-                headers = answer.headers
-                stamp = {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified"), "size": headers.get("Content-Length")}
-                return FoundFile(url, url, {k: int(v) if k == "size" else v for k, v in stamp.items() if v is not None})
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code in (403, 405, 501) and method == "HEAD":
-                continue
-            raise answer_error(url, error.code) from None
-    raise AssertionError("a GET either answers or fails")
-
-
-def open_url(url: str, method: str = "GET") -> Any:
-    """The open answer. Raises SourceUnreachable when none comes; urllib's HTTPError for a status of failure."""
-    try:
-        return urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=HTTP_TIMEOUT_SECONDS)
-    except urllib.error.HTTPError:
-        raise
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise SourceUnreachable(
-            f"{without_query(url)} can't be reached", found=str(reason), hint="check the address and the network, then run again"
-        ) from None
-
-
-def answer_error(url: str, status: int) -> StreamNotFound | SourceUnreachable:
-    if status in (404, 410):
-        return StreamNotFound(f"there is nothing at {without_query(url)}", found=f"the server answered {status}", hint="check the stream's path")
-    return SourceUnreachable(f"{without_query(url)} can't be read", found=f"the server answered {status}", hint="check the address and the rights")
 
 
 def without_query(url: str) -> str:

@@ -6,7 +6,6 @@ import codecs
 import gzip
 import itertools
 import shutil
-import urllib.error
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from headwater.errors import SourceDataInvalid, SourceReadFailed, StorageFull
-from headwater.sources.files.listing import FoundFile, answer_error, is_web, open_url, without_query
+from headwater.sources.files.listing import FoundFile, is_web, without_query
 from headwater.spec.names import quote_literal
 
 _CHUNK_BYTES = 1 << 20
@@ -76,14 +75,10 @@ class Unpacker:
         if not is_web(file.address):
             self._fetch_s3(file.address, target)
             return target
+        from headwater.sources.files.web import download
+
         try:
-            with open_url(file.address) as answer, target.open("wb") as out:
-                expected = answer.headers.get("Content-Length")
-                shutil.copyfileobj(answer, out, _CHUNK_BYTES)
-                received = out.tell()
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise answer_error(file.address, error.code) from None
+            expected, received = download(file.address, target, _CHUNK_BYTES)
         except OSError as error:
             raise _write_error(error, without_query(file.address)) from None
         if expected is not None and int(expected) != received:

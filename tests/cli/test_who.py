@@ -12,7 +12,8 @@ import pytest
 
 from headwater import api
 from headwater.errors import ApprovalRefused, AuditBroken, AuthenticationFailed
-from headwater.security.audit import Audited, AuditLog
+from headwater.security.audit import AuditLog
+from headwater.security.audited import Audited
 from headwater.spec.policies import Policies
 
 TOKEN = re.compile(r"hw_[0-9a-z]{12}_[0-9A-Za-z]{43}\n")

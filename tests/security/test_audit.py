@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from people import Clock
 
 from headwater.errors import AuditUnwritable
-from headwater.security.audit import Audited, AuditFilter, AuditHead, AuditLog, _hash, new_query_id
+from headwater.security.audit import AuditFilter, AuditLog, _hash, new_query_id
+from headwater.security.audited import Audited, AuditHead
 from headwater.state import StateStore
 from headwater.state import tables as t
 
@@ -165,7 +166,8 @@ def test_several_processes_and_threads_write_one_chain(store: StateStore, audit:
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from headwater.security.audit import Audited, AuditLog
+from headwater.security.audit import AuditLog
+from headwater.security.audited import Audited
 from headwater.state import StateStore
 with StateStore.open(sys.argv[1], Path(sys.argv[2])) as store:
     log = AuditLog(store, "prod")

@@ -10,7 +10,7 @@ import yaml
 from people import GOOD, Clock, policies, users
 
 from headwater.errors import ApprovalRefused, UsageError
-from headwater.security.audit import Audited
+from headwater.security.audited import Audited
 from headwater.security.decisions import ColumnLabels, Resource, decide
 from headwater.security.principals import OWNER, Membership
 from headwater.security.requests import AccessRequest, AccessRequests, effective_policies

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import re
 import ssl
 import threading
@@ -18,8 +16,8 @@ import pyarrow as pa
 from headwater.engine import Connection, Engine, Result
 from headwater.errors import QueryError, StatementRefused
 from headwater.security.principals import Principal
-from headwater.serving.postgres import Server, serve_postgres
 from headwater.security.scram import ScramSecret, make_keys
+from headwater.serving.postgres import Server, serve_postgres
 from headwater.spec.names import TableName
 from headwater.spec.policies import Door
 from headwater.spec.tables import Column

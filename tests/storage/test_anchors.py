@@ -9,7 +9,7 @@ import pytest
 from lakes import Place, put, rows
 
 from headwater.errors import LakeReadOnly, TableNotFound
-from headwater.security.audit import AuditHead
+from headwater.security.audited import AuditHead
 from headwater.storage import Lake
 
 FIRST, SECOND = AuditHead("c1", 3, "aa"), AuditHead("c1", 10, "bb")

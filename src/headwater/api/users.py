@@ -86,7 +86,8 @@ class _Room:
         return caller
 
     def _note(self, state: StateStore, caller: Principal, action: str, what: str, tables: Sequence[TableName] = ()) -> None:
-        from headwater.security.audit import Audited, AuditLog, new_query_id
+        from headwater.security.audit import AuditLog, new_query_id
+        from headwater.security.audited import Audited
 
         record = Audited(
             at=state.clock(),

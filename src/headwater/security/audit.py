@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import sqlalchemy as sa
 
 from headwater.errors import AuditUnwritable, StateError
+from headwater.security.audited import Audited, AuditHead, Outcome
 from headwater.state import StateStore
 from headwater.state import tables as t
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Outcome = Literal["allowed", "refused", "failed"]
 
 _APPENDING: Final = 7_203_420
 _CHUNK: Final = 2_000
@@ -40,34 +39,6 @@ def new_query_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
-    """One thing that was done, or refused. A query has a row before its first result leaves (`rows` None), and one more of the same `query_id` at
-    its end.
-
-    `tables` are `schema.table`, `columns` `schema.table.column`. `error` is the full text, which the one who asked may not have been shown.
-    `seconds` None: not over yet.
-    """
-
-    at: datetime
-    query_id: str
-    principal: str
-    action: str
-    decision: Outcome
-    door: str = "local"
-    address: str | None = None
-    purpose: str | None = None
-    sql: str = ""
-    tables: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    rows: int | None = None
-    error: str | None = None
-    policy_version: str = ""
-    seconds: float | None = None
-    #: The groups they were in, a provider's among them: what decisions are replayed with.
-    groups: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class AuditRow:
     """A row as it is kept: number `seq` from 1 without gaps."""
 
@@ -75,15 +46,6 @@ class AuditRow:
     environment: str
     record: Audited
     previous: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditHead:
-    """Where a chain ends: its name, its last row's number and hash."""
-
-    chain: str
-    seq: int
     hash: str
 
 

@@ -1,4 +1,4 @@
-"""What is written down of every query, before its first row leaves."""
+"""The words of the audit: what is written down, and what stands for all that was."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headwater.spec.policies import Action, Door
+Outcome = Literal["allowed", "refused", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One thing somebody did, or tried.
+    """One thing that was done, or refused. A query has a row before its first result leaves (`rows` None), and one more of the same `query_id` at
+    its end.
 
-    `tables` are those named, `columns` (`schema.table.column`) those the statement may have read of them; `rows` is None where the number isn't
-    known before the rows leave. `error` is the whole text of what went wrong: it may hold values and physical names, and is for auditors alone.
+    `tables` are `schema.table`, `columns` `schema.table.column`. `error` is the full text, which the one who asked may not have been shown.
+    `seconds` None: not over yet.
     """
 
     at: datetime
     query_id: str
     principal: str
-    door: Door
-    address: str | None
-    purpose: str | None
-    action: Action
-    sql: str
-    tables: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: int | None
-    decision: Literal["allowed", "refused", "failed"]
-    error: str | None
-    policy_version: str
-    seconds: float
+    action: str
+    decision: Outcome
+    door: str = "local"
+    address: str | None = None
+    purpose: str | None = None
+    sql: str = ""
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: int | None = None
+    error: str | None = None
+    policy_version: str = ""
+    seconds: float | None = None
+    #: The groups they were in, a provider's among them: what decisions are replayed with.
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """Where a chain ends: its name, its last row's number and hash."""
+
+    chain: str
+    seq: int
+    hash: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from headwater.security.audit import Audited
+from headwater.security.audited import Audited
 from headwater.security.decisions import Decision, Resource, decide
 from headwater.security.principals import APPROVED, Membership, Principal, roles_of
 from headwater.spec.names import TableName

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from headwater.errors import AuthenticationFailed, PasswordExpired, PasswordRefused, UsageError
 from headwater.security import scram
-from headwater.security.audit import Audited, AuditLog, new_query_id
+from headwater.security.audit import AuditLog, new_query_id
+from headwater.security.audited import Audited
 from headwater.security.network import is_welcome
 from headwater.security.oidc import Identity, OidcProviders
 from headwater.security.passwords import Passwords

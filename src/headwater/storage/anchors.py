@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from headwater.errors import SqlBindError
-from headwater.security.audit import AuditHead
+from headwater.security.audited import AuditHead
 from headwater.spec.names import quote
 from headwater.storage import boundaries
 from headwater.storage.commit import finish_commit

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.engine import Connection, Engine, Result
 from headwater.errors import TableNotFound
-from headwater.security.audit import AuditHead
+from headwater.security.audited import AuditHead
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
 from headwater.storage.anchors import anchor, read_anchors
@@ -233,16 +233,18 @@ class Lake:
         at: int | datetime | None = None,
         head: bool = False,
         macros: Iterable[str] = (),
+        started: Callable[[Callable[[], None]], None] | None = None,
     ) -> Reading:
         """Runs one query over what is published, as far as `access` lets it be seen, consistent across all tables it names.
 
         The one way by which rows reach anybody. `parameters` are bound to `?` and `$1`, or by name. `at` gives what was published at a snapshot or
         time (aware). `head`, the owner's alone, reads the raw lake instead. `macros` are CREATE MACRO statements the query may use. System tables
-        are read as `headwater.loads` and so on. Written to the audit before it returns. Raises StatementRefused (not one query, or more than
+        are read as `headwater.loads` and so on. It may compute for long before it returns: `started` is called before that with the function that
+        interrupts it from another thread. Written to the audit before it returns. Raises StatementRefused (not one query, or more than
         reading tables), TableNotFound (also for what may not be seen), SnapshotNotFound, LimitExceeded, and the engine's QueryErrors; to anybody but
         the owner without values and names, which only the audit is told.
         """
-        return self._door.read(access, sql, parameters, at, head, macros)
+        return self._door.read(access, sql, parameters, at, head, macros, started)
 
     def describe_as(
         self, access: Access, sql: str, parameter_types: Sequence[str | None] = (), *, macros: Iterable[str] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -89,6 +89,7 @@ class _Query:
                 error=None if error is None else whole_text(error),
                 policy_version=self.access.policies.version,
                 seconds=time.monotonic() - self.started,
+                groups=tuple(sorted(principal.groups)),
             )
         )
 
@@ -203,11 +204,14 @@ class Door:
         at: int | datetime | None,
         head: bool,
         macros: Iterable[str],
+        started: Callable[[Callable[[], None]], None] | None,
     ) -> Reading:
         """See `Lake.read_as`."""
         query = _Query(access, sql, time.monotonic())
         connection = self._core.engine.connection()
         guard = _Guarded(query, connection)
+        if started is not None:
+            started(connection.interrupt)
 
         def release() -> None:
             rollback(connection)

@@ -153,7 +153,7 @@ def test_groups_may_lie_deep_and_are_taken_as_they_are_without_a_map(provider: P
         {"key": RSA, "alg": "RS384"},
         {"key": RSA, "alg": "PS256"},
     ],
-    ids=str,
+    ids=lambda changes: ",".join(f"{name}={type(value).__name__ if name == 'key' else value}" for name, value in changes.items()),
 )
 def test_a_token_that_does_not_hold_in_one_respect_is_refused(provider: Provider, changes: dict[str, Any]) -> None:
     with pytest.raises(AuthenticationFailed) as caught:

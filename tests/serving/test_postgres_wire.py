@@ -106,7 +106,7 @@ def test_a_timeout_and_a_cancel_request_stop_a_query_that_runs(url: str) -> None
             connection.execute(SLOW.encode())
         assert time.monotonic() - started < 10
         connection.execute("SET statement_timeout = 0")
-        timer = threading.Timer(0.3, connection.cancel)
+        timer = threading.Timer(0.3, connection.cancel_safe)  # `cancel` waits with the interpreter's lock, which the server here needs
         timer.start()
         with pytest.raises(psycopg.errors.QueryCanceled, match="user request"):
             connection.execute(SLOW.encode())
@@ -130,10 +130,9 @@ class _Raw:
     """A client by hand: logged in, without TLS, over a socket."""
 
     def __init__(self, port: int) -> None:
-        from psycopg.pq import PGconn
-
-        self.connection = PGconn.connect(f"host=127.0.0.1 port={port} user=robot password=pencil dbname=shop sslmode=disable".encode())
-        self.socket = socket.socket(fileno=socket.dup(self.connection.socket))
+        # not `PGconn.connect`, which waits with the interpreter's lock, which the server here needs
+        self.connection = psycopg.connect(f"host=127.0.0.1 port={port} user=robot password=pencil dbname=shop sslmode=disable")
+        self.socket = socket.socket(fileno=socket.dup(self.connection.fileno()))
         self.socket.settimeout(20)
         self.socket.setblocking(True)
 
@@ -158,7 +157,7 @@ class _Raw:
 
     def close(self) -> None:
         self.socket.close()
-        self.connection.finish()
+        self.connection.close()
 
 
 def _bind(portal: bytes = b"", statement: bytes = b"", formats: bytes = b"\0\0") -> tuple[bytes, bytes]:

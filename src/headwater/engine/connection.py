@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -102,7 +103,8 @@ class Connection:
 
     def interrupt(self) -> None:
         """Stops what runs on this connection, from another thread. The connection stays usable."""
-        self._raw.interrupt()
+        with contextlib.suppress(duckdb.ConnectionException):  # it was closed meanwhile: nothing runs on it
+            self._raw.interrupt()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from headwater.errors import AuthenticationFailed, HeadwaterError, Interrupted
 from headwater.security.principals import Principal
@@ -25,7 +25,12 @@ from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import decode_parameter
 
 if TYPE_CHECKING:
-    from headwater.serving.postgres.server import Server
+    import ssl
+    from concurrent.futures import Executor
+
+    from headwater.serving.postgres.catalog import Catalogs
+    from headwater.serving.postgres.encode import Encoder
+    from headwater.serving.session import Service
 
 _Result = TypeVar("_Result")
 
@@ -57,6 +62,23 @@ class _Portal:
 
 class _Ended(Exception):
     """The connection is over; what had to be said was said."""
+
+
+class Server(Protocol):
+    """What a connection needs of the server it belongs to."""
+
+    service: Service
+    tls: ssl.SSLContext | None
+    encoder: Encoder
+    catalogs: Catalogs
+    most_connections: int
+    is_closing: bool
+
+    @property
+    def workers(self) -> Executor: ...
+    @property
+    def connections(self) -> int: ...
+    def cancel(self, number: int, secret: int) -> None: ...
 
 
 class Connection:

@@ -27,6 +27,7 @@
     |   +-- TableNotFound           HW-L009
     |   +-- SnapshotNotFound        HW-L010
     |   +-- NetworkFileSystem       HW-L011   a SQLite catalog can't live there
+    |   +-- DataFileGone            HW-L012   a file of a table isn't there any more
     +-- StateError                  HW-T000
     |   +-- LeaseHeld               HW-T001   another run writes this table           retry: yes
     |   +-- LeaseLost               HW-T002
@@ -248,6 +249,10 @@ class LakeFormatError(LakeError):
 class LakeUnavailable(LakeError):
     code = "HW-L005"
     retry = "yes"
+
+
+class DataFileGone(LakeError):
+    code = "HW-L012"
 
 
 class LakeReadOnly(LakeError):

@@ -11,7 +11,7 @@ import pytest
 from lakes import POSTGRES, Place, T, change, definition, drop_schema, load, make_place, put, query, rows
 
 from headwater.engine import Engine
-from headwater.errors import HeadwaterError, LakeUnavailable, SnapshotNotFound, UsageError
+from headwater.errors import DataFileGone, HeadwaterError, SnapshotNotFound, UsageError
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
 from headwater.storage import Access, DeleteAll, DeleteWhere, Lake, Position, TableChange, read_backup, restore_lake
@@ -346,7 +346,7 @@ def test_a_table_whose_file_is_gone_says_what_to_do_and_is_made_anew_by_a_rebuil
     for file in data_files(mixed_place):
         if "orders" in file.parts:
             file.unlink()
-    with pytest.raises(LakeUnavailable, match="a data file is gone") as caught:
+    with pytest.raises(DataFileGone) as caught:
         rows(lake)
     for way in ("headwater doctor", "headwater restore", "--full-refresh"):
         assert way in (caught.value.hint or "")

@@ -3,7 +3,7 @@
 from headwater.engine.connection import Connection, Engine, Result
 from headwater.engine.deep import with_room
 from headwater.engine.extensions import extension_available, load_extension
-from headwater.engine.failures import is_file_gone, syntax_error_offset, translated
+from headwater.engine.failures import syntax_error_offset, translated
 from headwater.engine.sql import Statement, describe_query, parse_ahead, parse_statements, parse_tree, tables_named, unparse_trees
 from headwater.engine.workspace import CLOCK_FUNCTIONS, Workspace
 
@@ -16,7 +16,6 @@ __all__ = [
     "Workspace",
     "describe_query",
     "extension_available",
-    "is_file_gone",
     "load_extension",
     "parse_ahead",
     "parse_statements",

@@ -14,15 +14,10 @@ _CANDIDATES = re.compile(r"(?:Did you mean|Candidate bindings|Candidate function
 _LOST = ("connection refused", "could not connect", "server closed the connection", "could not set lock", "connection to server", "timed out")
 
 _FILE_GONE = re.compile(r"\.parquet.*(?:No such file|404|NoSuchKey)|(?:No such file|404|NoSuchKey).*\.parquet", re.DOTALL)
-FILE_GONE_HINT = (
+_FILE_GONE_HINT = (
     "headwater doctor names the files that are gone; headwater restore DIR brings a backup back, and without one headwater run TABLE --full-refresh "
     "makes a table anew from what it is read or built from"
 )
-
-
-def is_file_gone(error: errors.HeadwaterError) -> bool:
-    """Whether a Parquet file that should be there wasn't."""
-    return isinstance(error, errors.LakeUnavailable) and error.hint == FILE_GONE_HINT
 
 
 def translate(error: duckdb.Error) -> errors.HeadwaterError:
@@ -48,7 +43,7 @@ def translate(error: duckdb.Error) -> errors.HeadwaterError:
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException, duckdb.ConstraintException)):
         return errors.SqlDataError("a value doesn't fit", found=_without_values(text))
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException)) and _FILE_GONE.search(text):
-        return errors.LakeUnavailable("a data file is gone", found=text, hint=FILE_GONE_HINT)
+        return errors.DataFileGone("a data file is gone", found=text, hint=_FILE_GONE_HINT)
     if isinstance(error, (duckdb.IOException, duckdb.HTTPException)) or any(mark in low for mark in _LOST):
         return errors.LakeUnavailable("reading or writing failed", found=text)
     return errors.QueryError("the engine refused the statement", found=text)

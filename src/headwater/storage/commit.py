@@ -13,16 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from headwater.engine import Connection, is_file_gone
+from headwater.engine import Connection
 from headwater.engine.literals import bind_parameters
 from headwater.errors import (
     CommitConflict,
     CommitUnknown,
+    DataFileGone,
     Fenced,
     HeadwaterError,
     Interrupted,
     LakeReadOnly,
-    LakeUnavailable,
     StorageFull,
     UsageError,
 )
@@ -88,8 +88,8 @@ class CommitWriter:
         what = f"the commit of {_named([change.table for change in self.changes])}"
         try:
             commit = self.core.write(self._attempt, what)
-        except LakeUnavailable as error:
-            if not (is_file_gone(error) and any(isinstance(change.delete, DeleteAll) for change in self.changes)):
+        except DataFileGone:
+            if not any(isinstance(change.delete, DeleteAll) for change in self.changes):
                 raise
             self.is_file_gone = True
             commit = self.core.write(self._attempt, what)

@@ -10,7 +10,7 @@ from lakes import Place, put, rows
 
 from headwater.errors import LakeReadOnly, TableNotFound
 from headwater.security.audited import AuditHead
-from headwater.storage import Lake
+from headwater.storage import Access, Lake
 
 FIRST, SECOND = AuditHead("c1", 3, "aa"), AuditHead("c1", 10, "bb")
 
@@ -49,4 +49,4 @@ def test_readers_do_not_see_them_as_a_table(lake: Lake) -> None:
     put(lake, "SELECT 1 AS id")
     lake.anchor_audit(FIRST)
     with pytest.raises(TableNotFound):
-        lake.read_as("owner", "FROM headwater.audit_heads")
+        lake.read_as(Access.owner(), "FROM headwater.audit_heads")

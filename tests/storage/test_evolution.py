@@ -124,7 +124,7 @@ def test_a_rebuild_may_make_a_column_nested_and_the_lake_can_still_be_read(mixed
     put(lake, f"SELECT 2 AS id, {new} AS v", delete=DeleteAll())
     mixed_place.close()
     lake = mixed_place.open()
-    assert lake.read_as("t", f"SELECT id FROM shop.orders WHERE v = {new}").fetchall() == [(2,)]
+    assert lake.read_as(Access.owner(), f"SELECT id FROM shop.orders WHERE v = {new}").fetchall() == [(2,)]
     assert lake.check_consistency() == []
 
 

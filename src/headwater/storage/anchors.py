@@ -9,12 +9,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
+from headwater.engine import Connection
 from headwater.errors import SqlBindError
 from headwater.security.audited import AuditHead
 from headwater.spec.names import quote
 from headwater.storage import boundaries
 from headwater.storage.commit import finish_commit
-from headwater.storage.core import Core, patiently, rollback
+from headwater.storage.core import Core, rollback
 from headwater.storage.system import to_json
 
 _TABLE: Final = "audit_heads"
@@ -23,12 +24,17 @@ _COLUMNS: Final = "snapshot_id BIGINT, chain VARCHAR, seq BIGINT, hash VARCHAR, 
 
 def read_anchors(core: Core) -> list[AuditHead]:
     """All heads that were ever put into the lake, the oldest first."""
-    with core.engine.connection() as connection:
-        try:
-            rows = patiently(lambda: connection.execute(f"SELECT chain, seq, hash FROM {core.system}.{_TABLE} ORDER BY snapshot_id, seq").fetchall())
-        except SqlBindError:
-            return []
-    return [AuditHead(*row) for row in rows]
+    with core.reading() as (connection, _):
+        return _anchors_on(core, connection)
+
+
+def _anchors_on(core: Core, connection: Connection) -> list[AuditHead]:
+    """Those that the transaction of `connection` sees."""
+    query = f"SELECT chain, seq, hash FROM {core.system}.{_TABLE} ORDER BY snapshot_id, seq"
+    try:
+        return [AuditHead(*row) for row in connection.execute(query).fetchall()]
+    except SqlBindError:
+        return []
 
 
 def anchor(core: Core, head: AuditHead, author: str) -> int | None:
@@ -36,11 +42,12 @@ def anchor(core: Core, head: AuditHead, author: str) -> int | None:
     mark = uuid.uuid4().hex
 
     def attempt() -> int | None:
-        if head in read_anchors(core):
-            return None
         with core.engine.connection() as connection:
             base = core.begin(connection)
             try:
+                if head in _anchors_on(core, connection):
+                    rollback(connection)
+                    return None
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {core.system}.{_TABLE} ({_COLUMNS})")
                 connection.execute(
                     f"INSERT INTO {core.system}.{_TABLE} VALUES (?, ?, ?, ?, ?, ?)",

@@ -10,7 +10,7 @@ from typing import Final
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import HeadwaterError, LakeError, StatementRefused, TableNotFound
-from headwater.project.macros import temporary_macro
+from headwater.project.macros import macro_name, temporary_macro
 from headwater.project.sqltext import functions_named
 from headwater.security import ColumnLabels, Decision, Resource, Sight, decide, mask_sql
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
@@ -27,6 +27,7 @@ from headwater.storage.relations import is_visible, published_columns, published
 from headwater.storage.state import LakeState
 from headwater.storage.system import SYSTEM_TABLES
 
+_OF_THE_ENGINE: Final = functions.ALLOWED | functions.REFUSED
 #: Stands after a row filter: nothing a reader wrote is computed for rows that it leaves out.
 BARRIER: Final = "LIMIT 9223372036854775807"
 #: Columns of system tables that hold values of other tables' rows, with the right on those tables that shows them.
@@ -133,7 +134,8 @@ class Tables:
         walk = Walk("system", lambda table: self.for_system(table, name), principal.name, sorted(principal.groups))
         try:
             node = walk.query(query_of(sql))
-            self._use_macros(walk.called)
+            # by the name of one of the engine's functions a mask or a filter means that one, whatever the project calls so
+            self._use_macros(walk.called - _OF_THE_ENGINE)
             text = to_sql(node)
             if text is None:
                 raise StatementRefused("the rules of a table can't be put into a query", found=str(name), hint="headwater lint says which")
@@ -196,8 +198,6 @@ class Tables:
             if name in chosen:
                 continue
             chosen.add(name)
-            if not self._access.is_owner and name in functions.ALLOWED | functions.REFUSED:
-                raise StatementRefused(f"the project redefines the engine's function {name}", expected="a macro with a name of its own")
             pending += [one for one in functions_named(self._known_macros[name]) if one in self._known_macros]
         for name, statement in self._known_macros.items():
             if name in chosen:
@@ -205,6 +205,9 @@ class Tables:
 
     def _create(self, statement: str) -> None:
         if statement not in self.macros:
+            name = macro_name(statement)
+            if not self._access.is_owner and name in _OF_THE_ENGINE:
+                raise StatementRefused(f"the project redefines the engine's function {name}", expected="a macro with a name of its own")
             self._connection.execute(temporary_macro(statement))
             self.macros.append(statement)
 

@@ -2,9 +2,9 @@
 
     python benchmarks/run.py [NAME ...] [--quick] [--no-peers]
 
-Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`; without any, all of them. `crash` (`make stress`) is
-run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers (dbt-duckdb, SQLMesh,
-dlt) are installed into `.peers-venv` if that works.
+Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`, `gate`, `doors`; without any, all of them. `crash`
+(`make stress`) is run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers (dbt-duckdb,
+SQLMesh, dlt) are installed into `.peers-venv` if that works.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def commands(quick: bool, peers: Path | None) -> dict[str, list[str]]:
         "postgres": ["bench_postgres.py", *(["--rows", "600000"] if quick else []), *rounds, *with_peers],
         "checks": ["bench_checks.py"],
         "lineage": ["bench_lineage.py"],
+        "doors": ["bench_doors.py", *(["--rows", "100000"] if quick else []), *rounds],
+        "gate": ["bench_gate.py", *(["--rows", "1000000"] if quick else []), *rounds],
         "crash": ["bench_crash.py", *(["--rounds", "20"] if quick else [])],
     }
 

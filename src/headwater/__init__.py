@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["HeadwaterError", "Project", "init", "model", "open", "table"]
+__all__ = ["Client", "HeadwaterError", "Project", "connect", "init", "model", "open", "table"]
 
 if TYPE_CHECKING:
     from headwater.api import Project, init, open
+    from headwater.client import Client, connect
     from headwater.errors import HeadwaterError
     from headwater.spec.python import model, table
 
 _HOMES = {
+    "Client": "headwater.client",
+    "connect": "headwater.client",
     "HeadwaterError": "headwater.errors",
     "Project": "headwater.api",
     "open": "headwater.api",

@@ -39,10 +39,28 @@
     |   +-- SqlDataError            HW-Q003   a value can't be converted, a division, an overflow
     |   +-- StatementRefused        HW-Q004   this door doesn't run that kind of statement
     |   +-- MemoryExceeded          HW-Q005
+    |   +-- LimitExceeded           HW-Q006   more rows, bytes or seconds than the reader's role allows
+    |   +-- QueryFailed             HW-Q007   what went wrong is told to the audit alone
     +-- ModelError                  HW-M000
     |   +-- UserCodeError           HW-M001   a Python model or source raised; carries the user's traceback
     |   +-- ModelOutputInvalid      HW-M002   a model's result can't be stored
     +-- CheckFailed                 HW-C001
+    +-- IdentityError               HW-U000
+    |   +-- AuthenticationFailed    HW-U001   who it is can't be told from what was given
+    |   +-- PasswordExpired         HW-U002   right, and to be changed first
+    |   +-- PasswordRefused         HW-U003   a new password breaks the policy
+    |   +-- AddressRefused          HW-U004   not from this address
+    |   +-- LimitReached            HW-U005   as many at once as allowed              retry: yes
+    |   +-- ProviderUnavailable     HW-U006   the identity provider doesn't answer    retry: yes
+    |   +-- ApprovalRefused         HW-U007   access isn't theirs to give
+    |   +-- AuditUnwritable         HW-U008   so nothing is shown                     retry: yes
+    |   +-- AuditBroken             HW-U009   the audit was tampered with
+    +-- DoorError                   HW-D000
+    |   +-- DoorClosed              HW-D001   a server can't be started
+    |   +-- ServerUnreachable       HW-D002   no answer from there                    retry: yes
+    |   +-- AnswerBroken            HW-D003   the answer ended too early              retry: yes
+    |   +-- ServerFault             HW-D004   the server gave what it never should
+    |   +-- PasswordInClear         HW-D005   a password is taken over TLS only
     +-- Interrupted                 HW-I001   stopped by the user or a time-out
 
 Each error says what failed (`what`), what was expected and found, in what state the data is now, and what to do next (`hint`).
@@ -313,6 +331,14 @@ class MemoryExceeded(QueryError):
     code = "HW-Q005"
 
 
+class LimitExceeded(QueryError):
+    code = "HW-Q006"
+
+
+class QueryFailed(QueryError):
+    code = "HW-Q007"
+
+
 class ModelError(HeadwaterError):
     code = "HW-M000"
 
@@ -336,6 +362,83 @@ class ModelOutputInvalid(ModelError):
 
 class CheckFailed(HeadwaterError):
     code = "HW-C001"
+
+
+# -- who, and what they did ------------------------------------------------------------------------------------------
+
+
+class IdentityError(HeadwaterError):
+    code = "HW-U000"
+
+
+class AuthenticationFailed(IdentityError):
+    """Says the same whatever was wrong; the audit has the reason."""
+
+    code = "HW-U001"
+
+
+class PasswordExpired(IdentityError):
+    code = "HW-U002"
+
+
+class PasswordRefused(IdentityError):
+    code = "HW-U003"
+
+
+class AddressRefused(IdentityError):
+    code = "HW-U004"
+
+
+class LimitReached(IdentityError):
+    code = "HW-U005"
+    retry = "yes"
+
+
+class ProviderUnavailable(IdentityError):
+    code = "HW-U006"
+    retry = "yes"
+
+
+class ApprovalRefused(IdentityError):
+    code = "HW-U007"
+
+
+class AuditUnwritable(IdentityError):
+    code = "HW-U008"
+    retry = "yes"
+
+
+class AuditBroken(IdentityError):
+    code = "HW-U009"
+
+
+# -- doors -----------------------------------------------------------------------------------------------------------
+
+
+class DoorError(HeadwaterError):
+    code = "HW-D000"
+
+
+class DoorClosed(DoorError):
+    code = "HW-D001"
+
+
+class ServerUnreachable(DoorError):
+    code = "HW-D002"
+    retry = "yes"
+
+
+class AnswerBroken(DoorError):
+    code = "HW-D003"
+    retry = "yes"
+
+
+class ServerFault(DoorError):
+    code = "HW-D004"
+
+
+class PasswordInClear(DoorError):
+    code = "HW-D005"
 
 
 class Interrupted(HeadwaterError):

@@ -39,6 +39,11 @@ def test_the_commands_are_those_we_promise() -> None:
         *("query", "snapshots", "diff", "maintain", "backup", "restore"),
         *("quarantine list", "quarantine show", "quarantine replay", "quarantine drop"),
         *("publish", "rollback", "discard", "reload"),
+        *("labels", "access explain"),
+        *("user add", "user list", "user passwd", "user disable", "user enable", "user token", "user tokens", "user revoke"),
+        *("access request", "access approve", "access revoke", "access list", "access review"),
+        *("audit list", "audit verify", "audit anchor"),
+        "serve",
     }
 
 

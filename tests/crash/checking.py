@@ -9,10 +9,11 @@ from shop import Shop
 
 from headwater.orchestration import Session
 from headwater.spec.names import TableName
+from headwater.storage import Access
 
 
 def _read(session: Session, sql: str) -> list[tuple[Any, ...]]:
-    return sorted(session.lake.read_as("tester", sql).fetchall(), key=repr)
+    return sorted(session.lake.read_as(Access.owner(), sql).fetchall(), key=repr)
 
 
 def _names(session: Session) -> set[str]:

@@ -14,9 +14,9 @@ import yaml
 from pydantic import BaseModel
 
 from headwater import errors
-from headwater.spec import models, sources
+from headwater.spec import models, policies, sources
 from headwater.spec.checks import CHECK_TYPES
-from headwater.spec.project import EnvironmentConfig, LakeConfig, ProjectConfig
+from headwater.spec.project import EnvironmentConfig, LakeConfig, OidcConfig, PasswordConfig, ProjectConfig, SecurityConfig, ServeConfig, ServeLimits
 from headwater.spec.sources import Cursor, Parallel, SchemaContract, Source, Stream, StreamColumn
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +24,16 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 #: Fields that no file writes: the loader sets them, or they stand in a model's code.
-_NOT_WRITTEN = {Source: {"path"}}
+_NOT_WRITTEN = {Source: {"path"}, policies.Grant: {"action", "on"}, policies.Deny: {"action", "on"}}
 _SETTINGS: list[type[BaseModel]] = [
     ProjectConfig,
     LakeConfig,
     EnvironmentConfig,
+    SecurityConfig,
+    PasswordConfig,
+    OidcConfig,
+    ServeConfig,
+    ServeLimits,
     Source,
     Stream,
     StreamColumn,
@@ -39,6 +44,14 @@ _SETTINGS: list[type[BaseModel]] = [
     models.ModelColumn,
     models.IncrementalKind,
     models.SnapshotKind,
+    policies.PolicyFile,
+    policies.Role,
+    policies.Grant,
+    policies.Group,
+    policies.Deny,
+    policies.Declassifier,
+    policies.Limits,
+    policies.Network,
     *CHECK_TYPES.values(),
 ]
 
@@ -50,7 +63,7 @@ def _error_classes() -> list[type[errors.HeadwaterError]]:
 @pytest.mark.parametrize("kind", _SETTINGS, ids=lambda kind: kind.__name__)
 def test_every_setting_is_documented(kind: type[BaseModel]) -> None:
     page = (DOCS / "settings.md").read_text()
-    names = set(kind.model_fields) - _NOT_WRITTEN.get(kind, set()) - {"type"}
+    names = {field.alias or name for name, field in kind.model_fields.items()} - _NOT_WRITTEN.get(kind, set()) - {"type"}
     missing = sorted(name for name in names if f"`{name}`" not in page)
     assert not missing
 
@@ -138,6 +151,10 @@ def test_no_package_index_is_named_in_the_repository() -> None:
 
 def test_every_stream_option_is_checked() -> None:
     """`_SETTINGS` names every resource of the modules it speaks for, so that a new one can't go undocumented."""
-    resources = {kind for module in (sources, models) for _, kind in inspect.getmembers(module, inspect.isclass) if issubclass(kind, BaseModel)}
-    left_out = {kind.__name__ for kind in resources if kind.__module__ in (sources.__name__, models.__name__) and kind not in _SETTINGS}
-    assert left_out == {"ViewKind", "TableKind", "Model"}
+    resources = {
+        kind for module in (sources, models, policies) for _, kind in inspect.getmembers(module, inspect.isclass) if issubclass(kind, BaseModel)
+    }
+    left_out = {
+        kind.__name__ for kind in resources if kind.__module__ in (sources.__name__, models.__name__, policies.__name__) and kind not in _SETTINGS
+    }
+    assert left_out == {"ViewKind", "TableKind", "Model", "Mask", "TablePattern", "LabelPattern", "Policies"}

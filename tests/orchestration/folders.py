@@ -14,6 +14,7 @@ from headwater.orchestration import RunOptions, Session, execute, open_session
 from headwater.project import load_project
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunSummary
+from headwater.storage import Access
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Folder:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What readers see."""
         with self.session() as session:
-            reading = session.lake.read_as("tester", sql)
+            reading = session.lake.read_as(Access.owner(), sql)
             try:
                 return sorted(reading.fetchall())
             finally:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from headwater.governance.labels import LabelRules
 from headwater.orchestration.decide import PENDING, Block, Build, Facts, Load, Outcome, Situation, Skip, decide, tables_read, tick
 from headwater.spec.names import TableName
+from headwater.spec.tables import Column
 from headwater.storage.changes import NEVER_PUBLISHED, Definition, LoadRecord, TableState
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -175,3 +177,64 @@ def test_views_are_looked_through_to_what_holds_rows() -> None:
     a, b, c, d = (TableName("s", name) for name in "abcd")
     kinds: dict[TableName, Any] = {a: ("table", ()), b: ("view", (a,)), c: ("view", (b,)), d: ("table", (c,))}
     assert tables_read(kinds, [a, b, c, d])[d] == (c, b, a)
+
+
+# -- labels ----------------------------------------------------------------------------------------------------------
+
+LINEAGE = {"tables": [["shop", "orders"]], "value": {"mail": [["shop", "orders", "Email"]]}, "influence": [], "is_complete": True, "reason": None}
+EMAIL = Column("Email", "VARCHAR", labels=("pii.email",))
+FROM_ORDERS = {"mail": {"pii.email": [["shop", "orders", "Email"]]}}
+
+
+def labelled_pair(column: Column, *given: str, body: dict[str, Any] | None = None) -> tuple[TableState, TableState]:
+    """The stream with `column`, and the model on it, whose `mail` carries these labels."""
+    definition = Definition("table", "f1", inputs=(ORDERS,), body={"lineage": LINEAGE, **(body or {})})
+    columns = (Column("mail", "VARCHAR", labels=given),)
+    return deployed(ORDERS, 3, columns=(column,)), deployed(STAGED, 4, inputs={ORDERS: 3}, definition=definition, columns=columns)
+
+
+def test_a_model_whose_columns_carry_what_they_should_is_left_alone() -> None:
+    states = labelled_pair(EMAIL, "pii.email", body={"labels": FROM_ORDERS})
+    assert isinstance(decide(situation(*CHAIN, states=states), STAGED), Skip)
+    assert isinstance(decide(situation(*CHAIN, states=labelled_pair(Column("Email", "VARCHAR"))), STAGED), Skip)
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "body"),
+    [
+        (EMAIL, (), {}),
+        (EMAIL, ("pii.email",), {}),
+        (EMAIL, (), {"labels": FROM_ORDERS}),
+        (Column("Email", "VARCHAR", labels=("pii",)), ("pii.email",), {"labels": FROM_ORDERS}),
+        (Column("Email", "VARCHAR"), ("pii.email",), {"labels": FROM_ORDERS}),
+    ],
+)
+def test_labels_that_moved_are_a_redefinition(column: Column, given: tuple[str, ...], body: dict[str, Any]) -> None:
+    decision = decide(situation(*CHAIN, states=labelled_pair(column, *given, body=body)), STAGED)
+    assert decision == Build(STAGED, "the labels of its columns changed", is_redefinition=True)
+
+
+def test_labels_are_those_this_run_reads() -> None:
+    states = labelled_pair(Column("Email", "VARCHAR"))
+    moved = situation(*CHAIN, states=states, outcomes={ORDERS: Outcome("succeeded", 3)}, labels={ORDERS: {"email": ("pii.email",)}})
+    assert decide(moved, STAGED) == Build(STAGED, "the labels of its columns changed", is_redefinition=True)
+    held_back = replace(states[0], columns=(EMAIL,), published_columns=(Column("Email", "VARCHAR"),), published_snapshot=2, publication="held")
+    assert isinstance(decide(situation(*CHAIN, states=(held_back, states[1])), STAGED), Skip)
+
+
+def test_rules_of_the_files_move_labels_too() -> None:
+    states = labelled_pair(EMAIL, "pii.email", body={"labels": FROM_ORDERS})
+    for rules in (LabelRules(own={"mail": ("contact",)}), LabelRules(ended={"mail": ("pii",)})):
+        chain = (facts(ORDERS, kind="stream"), facts(STAGED, ORDERS, label_rules=rules))
+        assert decide(situation(*chain, states=states), STAGED) == Build(STAGED, "the labels of its columns changed", is_redefinition=True)
+
+
+def test_a_model_that_is_stale_is_built_whatever_its_labels() -> None:
+    stream, model = labelled_pair(EMAIL)
+    assert decide(situation(*CHAIN, states=(replace(stream, published_changed_snapshot=9), model)), STAGED) == Build(STAGED, "shop.orders changed")
+
+
+def test_where_no_lineage_is_recorded_all_columns_of_the_inputs_count() -> None:
+    stream, model = labelled_pair(EMAIL)
+    untold = replace(model, definition=replace(model.definition, body={}))
+    assert decide(situation(*CHAIN, states=(stream, untold)), STAGED) == Build(STAGED, "the labels of its columns changed", is_redefinition=True)

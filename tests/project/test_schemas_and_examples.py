@@ -30,7 +30,7 @@ def errors(kind, text):
     return [error.message for error in jsonschema.Draft202012Validator(json_schema()[kind]).iter_errors(json.loads(json.dumps(value, default=str)))]
 
 
-@pytest.mark.parametrize("kind", ["project", "source", "model", "sidecar", "unit-test"])
+@pytest.mark.parametrize("kind", ["project", "source", "model", "sidecar", "unit-test", "policy"])
 def test_schemas_are_valid_and_describe_every_key(kind):
     schema = json_schema()[kind]
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -290,6 +290,44 @@ def test_a_new_store_and_a_migrated_one_have_the_tables_the_code_expects(url: st
             assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [tables.VERSION]
 
 
+def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, tmp_path: Path, clock: Clock) -> None:
+    import sqlalchemy as sa
+    from alembic.command import upgrade
+    from alembic.config import Config
+    from sqlalchemy.engine import Engine
+
+    import headwater.state.opening as opening
+    from headwater.state import tables
+
+    def at_0001(engine: Engine) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(opening.__file__).parent / "migrations"))
+        config.set_main_option("version_path_separator", "os")
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            upgrade(config, "0001")
+
+    engine = opening.open_postgres(url) if opening.is_postgres(url) else opening.open_sqlite(tmp_path / url)
+    at_0001(engine)
+    assert not sa.inspect(engine).has_table("users")
+    old = StateStore(engine, "old", clock)
+    run_id = begin(old, clock)
+    old.record(run_id, events=[Event("a", clock(), run_id, ORDERS)], tasks=[(0, TaskResult(ORDERS, "succeeded"))])
+    lease = old.acquire("prod", [ORDERS], run_id, 60, {})
+    old.close()
+    with ThreadPoolExecutor(4) as pool:
+        for opened in pool.map(lambda _: StateStore.open(url, tmp_path, clock=clock), range(4)):
+            opened.close()
+    with StateStore.open(url, tmp_path, clock=clock) as store:
+        assert store.run(run_id).tasks[0].table == ORDERS
+        assert [event.name for event in store.events(run_id)] == ["a"]
+        assert set(store.held_leases("prod")) == {"shop.orders"}
+        assert lease.tokens[ORDERS] == 1
+        with store._engine.connect() as connection:
+            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == ["0002"]
+            assert connection.execute(sa.select(sa.func.count()).select_from(tables.users)).scalar() == 0
+
+
 def test_a_damaged_file_says_that_the_data_is_safe(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite").write_bytes(b"no database" * 500)
     with pytest.raises(StateError, match="damaged") as caught:

@@ -17,7 +17,7 @@ import psycopg
 from headwater.engine import Engine
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.storage import Definition, Lake, LoadRecord, TableChange
+from headwater.storage import Access, Definition, Lake, LoadRecord, TableChange
 
 POSTGRES = os.environ.get("HEADWATER_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -106,7 +106,7 @@ def put(lake: Lake, sql: str | None, table: TableName = T, **fields: Any) -> int
 
 def rows(lake: Lake, table: TableName = T, **how: Any) -> list[tuple[Any, ...]]:
     """The table's rows as `read_as` gives them, sorted."""
-    return sorted(lake.read_as("tester", f"SELECT * FROM {table.sql}", **how).fetchall(), key=repr)
+    return sorted(lake.read_as(Access.owner(), f"SELECT * FROM {table.sql}", **how).fetchall(), key=repr)
 
 
 def query(lake: Lake, sql: str) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from lakes import T, change, definition, load, put, query, rows
 from headwater.errors import Fenced, TableNotFound, UsageError
 from headwater.spec.checks import Verdict
 from headwater.spec.names import TableName
-from headwater.storage import DeleteAll, DeleteKeys, DeleteWhere, Lake, Position, Rejected
+from headwater.storage import Access, DeleteAll, DeleteKeys, DeleteWhere, Lake, Position, Rejected
 
 U = TableName("shop", "customers")
 
@@ -105,9 +105,9 @@ def test_verdicts_and_rejected_rows_are_committed_with_the_data(any_lake: Lake) 
         )
     verdict = Verdict("unique(id)", "unique", "error", False, 2, 3, sample=("{}",))
     put(any_lake, "SELECT 1 AS id", verdicts=(verdict,), rejected=Rejected(bad), publish="held", reason="unique(id) failed")
-    read = any_lake.read_as("tester", "SELECT check_name, passed, failed, sample FROM headwater.verdicts").fetchall()
+    read = any_lake.read_as(Access.owner(), "SELECT check_name, passed, failed, sample FROM headwater.verdicts").fetchall()
     assert read == [("unique(id)", False, 2, ["{}"])]
-    assert any_lake.read_as("tester", "SELECT state, reason FROM headwater.quarantine").fetchall() == [("waiting", "type: id")]
+    assert any_lake.read_as(Access.owner(), "SELECT state, reason FROM headwater.quarantine").fetchall() == [("waiting", "type: id")]
     state = any_lake.table_state(T)
     assert state.is_held
     assert state.failed_checks == ("unique(id)",)

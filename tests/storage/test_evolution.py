@@ -10,7 +10,7 @@ from lakes import Place, T, change, definition, put, query, rows
 from headwater.errors import EvolutionRefused
 from headwater.spec.names import TableName
 from headwater.spec.tables import Column
-from headwater.storage import DeleteAll, DeleteKeys, Lake
+from headwater.storage import Access, DeleteAll, DeleteKeys, Lake
 from headwater.storage.evolution import holds_all_of, plan_evolution
 
 
@@ -32,7 +32,7 @@ def test_a_renamed_column_keeps_its_values(mixed_lake: Lake) -> None:
     first = put(mixed_lake, "SELECT 1 AS id, 'a' AS mail", as_files=True)
     put(mixed_lake, "SELECT 2 AS id, 'b' AS email", renames={"mail": "email"}, as_files=True)
     assert rows(mixed_lake) == [(1, "a"), (2, "b")]
-    assert mixed_lake.read_as("t", "SELECT mail FROM shop.orders", at=first).fetchall() == [("a",)]
+    assert mixed_lake.read_as(Access.owner(), "SELECT mail FROM shop.orders", at=first).fetchall() == [("a",)]
     put(mixed_lake, "SELECT 3 AS id, 'c' AS email", renames={"mail": "email"})
     assert len(rows(mixed_lake)) == 3, "a rename that happened before is not done twice"
 
@@ -55,8 +55,8 @@ def test_a_type_is_widened_in_place_and_filters_stay_right_after_further_inserts
     put(lake, f"SELECT 1 AS id, {old} AS v")
     put(lake, f"SELECT 2 AS id, {new} AS v")
     put(lake, f"SELECT 3 AS id, {new} AS v")
-    assert lake.read_as("t", f"SELECT id FROM shop.orders WHERE v = {new} ORDER BY id").fetchall() == [(2,), (3,)]
-    assert lake.read_as("t", f"SELECT id FROM shop.orders WHERE v IS DISTINCT FROM {new}").fetchall() == [(1,)]
+    assert lake.read_as(Access.owner(), f"SELECT id FROM shop.orders WHERE v = {new} ORDER BY id").fetchall() == [(2,), (3,)]
+    assert lake.read_as(Access.owner(), f"SELECT id FROM shop.orders WHERE v IS DISTINCT FROM {new}").fetchall() == [(1,)]
     assert lake.check_consistency() == []
 
 
@@ -111,7 +111,7 @@ def test_a_rebuild_may_change_any_type_and_history_keeps_the_old_one(mixed_lake:
     put(mixed_lake, "SELECT 8 AS v, 'z' AS w", as_files=as_files)
     assert rows(mixed_lake) == [(7, "y"), (8, "z")]
     assert rows(mixed_lake, at=first) == [("x", 1)]
-    assert mixed_lake.read_as("t", "SELECT w FROM shop.orders WHERE v > 7").fetchall() == [("z",)]
+    assert mixed_lake.read_as(Access.owner(), "SELECT w FROM shop.orders WHERE v > 7").fetchall() == [("z",)]
     assert mixed_lake.check_consistency() == []
 
 
@@ -124,7 +124,7 @@ def test_a_rebuild_may_make_a_column_nested_and_the_lake_can_still_be_read(mixed
     put(lake, f"SELECT 2 AS id, {new} AS v", delete=DeleteAll())
     mixed_place.close()
     lake = mixed_place.open()
-    assert lake.read_as("t", f"SELECT id FROM shop.orders WHERE v = {new}").fetchall() == [(2,)]
+    assert lake.read_as(Access.owner(), f"SELECT id FROM shop.orders WHERE v = {new}").fetchall() == [(2,)]
     assert lake.check_consistency() == []
 
 
@@ -137,7 +137,7 @@ def test_a_rebuild_with_a_single_column_of_another_type(lake: Lake) -> None:
 def test_columns_are_read_in_the_order_of_the_definition(lake: Lake) -> None:
     put(lake, "SELECT 1 AS a, 2 AS b")
     put(lake, "SELECT 3 AS c, 4 AS b, 5 AS a", delete=DeleteAll())
-    assert lake.read_as("t", "FROM shop.orders").columns == ["c", "b", "a"]
+    assert lake.read_as(Access.owner(), "FROM shop.orders").columns == ["c", "b", "a"]
     assert rows(lake) == [(3, 4, 5)]
 
 

@@ -14,7 +14,7 @@ from headwater.engine import Engine
 from headwater.errors import DataFileGone, HeadwaterError, SnapshotNotFound, UsageError
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.storage import DeleteAll, DeleteWhere, Lake, Position, TableChange, read_backup, restore_lake
+from headwater.storage import Access, DeleteAll, DeleteWhere, Lake, Position, TableChange, read_backup, restore_lake
 
 U = TableName("shop", "customers")
 V = TableName("marts", "v")
@@ -102,7 +102,7 @@ def test_rows_mostly_deleted_are_rewritten_and_history_stays_right(both_places: 
     assert report.rewritten_tables == (T,)
     assert len(rows(lake)) == 10
     assert lake.table_state(T).changed_snapshot == changed, "rewriting changes nothing that anybody reads"
-    assert lake.read_as("t", "SELECT count(*), max(name) FROM shop.orders WHERE id > 500", at=first).fetchall() == [(499, "n999")]
+    assert lake.read_as(Access.owner(), "SELECT count(*), max(name) FROM shop.orders WHERE id > 500", at=first).fetchall() == [(499, "n999")]
     assert lake.maintain().rewritten_tables == ()
 
 

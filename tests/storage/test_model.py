@@ -16,7 +16,7 @@ from lakes import change, load, make_place, put
 
 from headwater.errors import TableNotFound
 from headwater.spec.names import TableName
-from headwater.storage import DeleteAll, DeleteKeys, DeleteWhere, Lake
+from headwater.storage import Access, DeleteAll, DeleteKeys, DeleteWhere, Lake
 from headwater.storage.state import StateReader, read_state
 
 TABLES = [TableName("s", "a"), TableName("s", "b")]
@@ -198,7 +198,7 @@ def _compare(lake: Lake, model: list[Modelled]) -> None:
 
 
 def _read(lake: Lake, name: TableName, **how: Any) -> Counter[Row]:
-    return Counter(lake.read_as("t", f"SELECT k, v FROM {name.sql}", **how).fetchall())
+    return Counter(lake.read_as(Access.owner(), f"SELECT k, v FROM {name.sql}", **how).fetchall())
 
 
 def _state_carried_forward_is_the_state_read_whole(lake: Lake) -> None:

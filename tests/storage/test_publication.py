@@ -10,7 +10,7 @@ from lakes import Place, T, change, definition, load, put, rows
 
 from headwater.errors import Fenced, SnapshotNotFound, StatementRefused, TableNotFound
 from headwater.spec.names import TableName
-from headwater.storage import THIS_COMMIT, DeleteAll, Lake
+from headwater.storage import THIS_COMMIT, Access, DeleteAll, Lake
 
 U = TableName("shop", "customers")
 V = TableName("marts", "v")
@@ -131,7 +131,7 @@ def test_environments_publish_apart(place: Place) -> None:
     put(dev, "SELECT 2 AS id", U)
     assert set(prod.state().tables) == {T}
     assert set(dev.state().tables) == {U}
-    assert [row[0] for row in dev.read_as("t", "SELECT DISTINCT environment FROM headwater.loads").fetchall()] == ["dev"]
+    assert [row[0] for row in dev.read_as(Access.owner(), "SELECT DISTINCT environment FROM headwater.loads").fetchall()] == ["dev"]
 
 
 def test_inputs_read_in_the_same_commit_are_recorded_as_the_snapshot_it_makes(both_lakes: Lake) -> None:
@@ -175,7 +175,7 @@ def test_inputs_read_in_the_same_commit_are_recorded_as_the_snapshot_it_makes(bo
 def test_a_query_reads_published_tables_and_nothing_else(lake: Lake, sql: str) -> None:
     put(lake, "SELECT 1 AS id")
     with pytest.raises(StatementRefused):
-        lake.read_as("tester", sql)
+        lake.read_as(Access.owner(), sql)
     assert rows(lake) == [(1,)]
 
 
@@ -192,23 +192,23 @@ def test_a_query_reads_published_tables_and_nothing_else(lake: Lake, sql: str) -
 )
 def test_any_query_over_tables_runs(lake: Lake, sql: str) -> None:
     put(lake, "SELECT 1 AS id")
-    with lake.read_as("tester", sql) as reading:
+    with lake.read_as(Access.owner(), sql) as reading:
         assert reading.fetchall()[0][0] == 1
 
 
 def test_an_unknown_table_is_told_with_the_nearest_name(lake: Lake) -> None:
     put(lake, "SELECT 1 AS id")
     with pytest.raises(TableNotFound) as caught:
-        lake.read_as("tester", "SELECT * FROM shop.order")
+        lake.read_as(Access.owner(), "SELECT * FROM shop.order")
     assert "shop.orders" in (caught.value.hint or "")
 
 
 def test_a_reading_streams_batches_and_gives_everything_back_when_closed(lake: Lake) -> None:
     put(lake, "SELECT range AS id FROM range(250000)")
     before = lake.read_as_system("SELECT count(*) FROM duckdb_databases()").scalar()
-    with lake.read_as("tester", "SELECT * FROM shop.orders") as reading:
+    with lake.read_as(Access.owner(), "SELECT * FROM shop.orders") as reading:
         assert sum(batch.num_rows for batch in reading.batches(100_000)) == 250_000
-    with lake.read_as("tester", "SELECT id FROM shop.orders ORDER BY id LIMIT 2") as reading:
+    with lake.read_as(Access.owner(), "SELECT id FROM shop.orders ORDER BY id LIMIT 2") as reading:
         assert reading.columns == ["id"]
         assert reading.types == ["BIGINT"]
         assert reading.arrow().num_rows == 2
@@ -217,6 +217,6 @@ def test_a_reading_streams_batches_and_gives_everything_back_when_closed(lake: L
 
 def test_a_reading_stands_still_while_others_commit(both_lakes: Lake) -> None:
     put(both_lakes, "SELECT range AS id FROM range(10)")
-    with both_lakes.read_as("tester", "SELECT * FROM shop.orders") as reading:
+    with both_lakes.read_as(Access.owner(), "SELECT * FROM shop.orders") as reading:
         put(both_lakes, "SELECT 99::BIGINT AS id", delete=DeleteAll())
         assert len(reading.fetchall()) == 10

@@ -10,7 +10,7 @@ from lakes import Place, T, change, make_place, put, query, rows
 from headwater.engine import Engine
 from headwater.errors import CommitConflict, HeadwaterError, ModelOutputInvalid
 from headwater.spec.names import TableName
-from headwater.storage import DeleteAll, DeleteKeys, DeleteWhere, Lake
+from headwater.storage import Access, DeleteAll, DeleteKeys, DeleteWhere, Lake
 
 TYPES = [
     ("sum(bigint)", "(SELECT sum(x) FROM (VALUES (9007199254740993::BIGINT), (0)) v(x))"),
@@ -157,9 +157,9 @@ def test_rebuilding_with_narrower_values_leaves_history_right(mixed_lake: Lake) 
     first = put(mixed_lake, "SELECT range AS id, 'a' || range AS name FROM range(1000)")
     put(mixed_lake, "SELECT 5::BIGINT AS id, 'b' AS name", delete=DeleteAll())
     put(mixed_lake, None, delete=DeleteAll())
-    read = mixed_lake.read_as("t", "SELECT count(*), max(id), max(name) FROM shop.orders WHERE id > 500", at=first)
+    read = mixed_lake.read_as(Access.owner(), "SELECT count(*), max(id), max(name) FROM shop.orders WHERE id > 500", at=first)
     assert read.fetchall() == [(499, 999, "a999")]
-    top = mixed_lake.read_as("t", "SELECT id FROM shop.orders ORDER BY id DESC LIMIT 1", at=first)
+    top = mixed_lake.read_as(Access.owner(), "SELECT id FROM shop.orders ORDER BY id DESC LIMIT 1", at=first)
     assert top.fetchall() == [(999,)]
 
 
@@ -168,7 +168,7 @@ def test_the_lakes_own_rewrite_still_breaks_history(lake: Lake) -> None:
     first = put(lake, "SELECT range AS id FROM range(1000)")
     put(lake, None, delete=DeleteWhere("id > 10"))
     lake.read_as_system("CALL ducklake_rewrite_data_files('lake', 'orders', schema => 'shop', delete_threshold => 0)").fetchall()
-    read = lake.read_as("t", "SELECT count(*) FROM shop.orders WHERE id > 500", at=first)
+    read = lake.read_as(Access.owner(), "SELECT count(*) FROM shop.orders WHERE id > 500", at=first)
     assert read.scalar() != 499
 
 

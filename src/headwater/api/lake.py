@@ -40,9 +40,11 @@ class LakeRoom:
 
         Raises UnknownSelection, TableNotFound, SnapshotNotFound, UsageError.
         """
+        from headwater.storage import Access  # the lake with it
+
         session = self._session()
         newest = session.lake.head() if to is None else _number(to)
-        return session.lake.diff(session.project.find(table), _number(from_), newest, limit=limit)
+        return session.lake.diff(session.project.find(table), _number(from_), newest, limit=limit, access=Access.owner())
 
     def maintain(self, *, keep: str | timedelta = timedelta(days=7), dry_run: bool = False) -> MaintenanceReport:
         """Merges small files, expires snapshots older than `keep`, removes files that nothing points at. Safe while others read and write.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from headwater.governance.lineage_graph import LineageGraph
 from headwater.governance.lineage_views import LineageView
@@ -11,7 +10,7 @@ from headwater.orchestration import Session
 from headwater.project import LoadedProject
 from headwater.project.lineage import LineageCache, derive_all
 from headwater.spec.lineage import Lineage
-from headwater.spec.names import ColumnName, TableName
+from headwater.spec.names import TableName
 from headwater.storage import TableState
 
 
@@ -30,7 +29,7 @@ def _lineages(project: LoadedProject, deployed: Mapping[TableName, TableState]) 
         known[name] = {column.name: column.type for column in state.columns}
         recorded = state.definition.body.get("lineage")
         if name in project.models and project.models[name].language == "python" and recorded:
-            told[name] = _decoded(recorded)
+            told[name] = Lineage.from_json(recorded)
     cache = LineageCache(project.directory / ".headwater" / "cache" / "lineage.json")
     found = derive_all(project, {table: columns for table, columns in known.items() if columns}, cache=cache, told=told)
     cache.save()
@@ -41,18 +40,3 @@ def view_lineage(project: LoadedProject, session: Session | None, name: str, *, 
     """See `Project.lineage`."""
     graph = LineageGraph(_lineages(project, session.lake.state().tables if session is not None else {}))
     return LineageView.of(graph, graph.find(name), upstream=upstream, downstream=downstream)
-
-
-def _decoded(body: Mapping[str, Any]) -> Lineage:
-    """What a definition in the lake says of its lineage (`transformation.definitions` writes it)."""
-
-    def columns(items: list[list[str]]) -> frozenset[ColumnName]:
-        return frozenset(ColumnName(TableName(schema, table), column) for schema, table, column in items)
-
-    return Lineage(
-        tables=frozenset(TableName(*parts) for parts in body["tables"]),
-        value={name: columns(items) for name, items in body["value"].items()},
-        influence=columns(body["influence"]),
-        is_complete=body["is_complete"],
-        reason=body["reason"],
-    )

@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping
 
 from headwater.engine import Workspace
 from headwater.errors import HeadwaterError, Location, Problem
+from headwater.governance.labels import conflicting_masks, project_labels
 from headwater.orchestration import Session
 from headwater.orchestration.reading import Readings
 from headwater.project import LoadedProject
-from headwater.project.lint import lint_project
+from headwater.project.lineage import LineageCache, derive_all
+from headwater.project.lint import LINEAGE_CACHE, LINT_RULES, lint_project
 from headwater.spec.models import IncrementalKind
 from headwater.spec.names import TableName
 from headwater.storage import TableState
@@ -20,13 +22,38 @@ def problems_in(project: LoadedProject, session: Session | None, selected: Colle
     """See `Project.lint`. `session` None: there is no lake to ask for columns and plans. `selected` None: the whole project."""
     deployed = session.lake.state().tables if session is not None else {}
     columns = {table: [column.name for column in state.columns] for table, state in deployed.items() if state.columns and not state.is_retired}
-    problems = lint_project(project, known_columns=columns)
+    problems = lint_project(project, known_columns=columns, further=_conflicting_masks(project, columns))
     if session is not None:
         problems += _unreached_scans(session, deployed)
     if selected is None:
         return problems
     paths = {project.graph.nodes[table].path for table in selected}
     return [problem for problem in problems if problem.location.path in paths]
+
+
+def _conflicting_masks(project: LoadedProject, columns: Mapping[TableName, list[str]]) -> list[Problem]:
+    """Masks of which none is more specific than the other, on a column that carries, or will carry, the labels of both."""
+    if len(project.policies.masks) < 2:
+        return []
+    known = {table: list(dict.fromkeys(names)) for table, names in columns.items() if project.graph.find(table) == table}
+    declared = {table: list(project.stream(table)[2].columns) for table, node in project.graph.nodes.items() if node.kind == "stream"}
+    cache = LineageCache(project.directory / LINEAGE_CACHE)
+    lineages = derive_all(project, {**{table: names for table, names in declared.items() if names}, **known}, cache=cache)
+    cache.save()
+    resources = [(table, project.models.get(table) or project.stream(table)[2]) for table in project.graph.order()]
+    labels = project_labels(resources, {table: {*names, *known.get(table, ())} for table, names in declared.items()}, lineages, project.policies)
+    masks = project.policies.masks
+    return [
+        Problem(
+            "conflicting-masks",
+            f"{conflict.column} has labels for which the masks of {conflict.applied} ({masks[conflict.applied]}) and {conflict.other} "
+            f"({masks[conflict.other]}) are equally specific; the stricter, {masks[conflict.applied]}, is applied",
+            project.mask_places[conflict.other],
+            f"one mask for both, or one for the column {conflict.column}",
+            severity=LINT_RULES["conflicting-masks"][0],
+        )
+        for conflict in conflicting_masks(labels, project.policies)
+    ]
 
 
 def _unreached_scans(session: Session, deployed: Mapping[TableName, TableState]) -> list[Problem]:

@@ -14,14 +14,19 @@ from headwater.api.quarantine import Quarantine
 from headwater.api.result import Result
 from headwater.api.results import CheckResult, Finding, ListedTable, TableStatus
 from headwater.api.sources import Sources
+from headwater.api.users import AuditRoom, RequestsRoom, UsersRoom
 from headwater.errors import LakeError, Problem, StateError, StateUnavailable, TableNotFound, UnknownSelection, UnresolvedReference, UsageError
 from headwater.project import LoadedProject, load_project, select
+from headwater.project.files import read_stamp
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, Interval, RunSummary
 
 if TYPE_CHECKING:
+    from headwater.api.access import AccessRoom
+    from headwater.api.serving import Server
     from headwater.governance.lineage_views import LineageView
     from headwater.orchestration import Session
+    from headwater.serving.server import OpenDoor
     from headwater.transformation import UnitTestResult
 
 Listener = Callable[[Event], None]
@@ -33,7 +38,7 @@ def open(directory: str | Path = ".", *, environment: str | None = None, vars: M
     `environment` is one of its `environments:` (None: the settings at its top), `vars` override its `vars:`. Reads the files; neither lake nor
     sources are touched yet. Raises ProjectNotFound, UsageError (no such environment), DefinitionErrors with all that is wrong.
     """
-    return Project(load_project(Path(directory), environment=environment, vars=vars))
+    return Project(load_project(Path(directory), environment=environment, vars=vars), vars)
 
 
 class Project:
@@ -43,12 +48,25 @@ class Project:
     HeadwaterError kinds; what they change is committed, whole or not at all, before they return.
     """
 
-    def __init__(self, loaded: LoadedProject) -> None:
+    def __init__(self, loaded: LoadedProject, vars: Mapping[str, str | int | float | bool] | None = None) -> None:
+        """`vars` are those it was loaded with, for loading it again."""
         self._loaded = loaded
+        self._vars = vars
+        self._served_files = ""
         self._open_session: Session | None = None
         self.sources = Sources(loaded)
         self.lake = LakeRoom(lambda: self._session, self.close, loaded)
         self.quarantine = Quarantine(lambda: self._session, self._select)
+        self.users = UsersRoom(loaded)
+        self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
+        self.audit = AuditRoom(loaded, lambda: self._session)
+
+    @property
+    def access(self) -> AccessRoom:
+        """What users may see, and the labels of columns. Opens the lake where there is one."""
+        from headwater.api.access import AccessRoom  # brings storage with it
+
+        return AccessRoom(self._session_if_any, self._loaded)
 
     @property
     def directory(self) -> Path:
@@ -89,6 +107,47 @@ class Project:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    # -- serving -----------------------------------------------------------------------------------------------------
+
+    def serve(
+        self,
+        *,
+        host: str | None = None,
+        pg_port: int | None = None,
+        flight_port: int | None = None,
+        http_port: int | None = None,
+        on_ready: Callable[[OpenDoor], None] = lambda door: None,
+    ) -> Server:
+        """Opens the doors that `serve:` has ports for; arguments override it. Stop what it returns, or use `with`.
+
+        Users come in by the users of the state store, and see what the policies give them. `on_ready` is told of each door that takes callers.
+        Raises DoorClosed, UsageError without any user, LakeUnavailable without a lake.
+        """
+        from headwater.api.serving import open_doors
+        from headwater.orchestration import open_session
+
+        given = {"host": host, "pg_port": pg_port, "flight_port": flight_port, "http_port": http_port}
+        settings = self._loaded.config.serve.model_copy(update={key: value for key, value in given.items() if value is not None})
+        session = open_session(self._loaded, create=False)
+        try:
+            server = open_doors(self._loaded, session, settings, on_ready)
+        except BaseException:
+            session.close()
+            raise
+        self._served_files = read_stamp(self.directory)
+        return server
+
+    def reload_definitions(self, server: Server) -> bool:
+        """Gives `server` the project as its files are now, if one of them changed since; says whether. Raises DefinitionErrors once for a change
+        that can't be read: what was in force stays so."""
+        stamp = read_stamp(self.directory)
+        if stamp == self._served_files:
+            return False
+        self._served_files = stamp
+        self._loaded = load_project(self.directory, environment=self._loaded.environment, vars=self._vars)
+        server.reload(self._loaded)
+        return True
 
     # -- definitions -------------------------------------------------------------------------------------------------
 
@@ -175,7 +234,9 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        return execute(self._session, options, listener=on_event)
+        summary = execute(self._session, options, listener=on_event)
+        self.audit.hold()
+        return summary
 
     def retry(self, *, threads: int | None = None, on_event: Listener | None = None) -> RunSummary:
         """Runs again what last failed, was blocked, cancelled or held."""
@@ -268,9 +329,11 @@ class Project:
         `at` (a snapshot's number, or a time) gives what was published then. `head` reads newest rows, published or not; with `at` the raw
         lake of then. The project's macros can be used. Raises StatementRefused, TableNotFound, SnapshotNotFound and QueryError kinds.
         """
+        from headwater.storage import Access  # the lake with it
+
         lake = self._session.lake
         try:
-            return Result(lake.read_as("owner", sql, at=self._moment(at), head=head, macros=self._loaded.macros))
+            return Result(lake.read_as(Access.owner(), sql, at=self._moment(at), head=head, macros=self._loaded.macros))
         except TableNotFound as error:
             if not lake.state().tables:
                 error.hint = "nothing has been built yet: headwater run"

@@ -27,15 +27,20 @@ class Quarantine:
 
     def list(self, *selection: str, exclude: Sequence[str] = ()) -> list[QuarantinedRow]:
         """The rows waiting, of selected tables, oldest first. They hold values as they came. Raises UnknownSelection."""
-        rows = self._session().lake.quarantine()
+        rows = self._rows()
         if not selection and not exclude:
-            return rows
+            return [*rows]
         wanted = {table.key for table in self._select(selection, exclude)}
         return [row for row in rows if row.table.key in wanted]
 
+    def _rows(self) -> Sequence[QuarantinedRow]:
+        from headwater.storage import Access  # the lake with it
+
+        return self._session().lake.quarantine(access=Access.owner())
+
     def show(self, id: str) -> QuarantinedRow:
         """One waiting row by its id or the beginning of it. Raises UsageError when none waits under it, or several begin so."""
-        found = [row for row in self._session().lake.quarantine() if row.id.startswith(id)]
+        found = [row for row in self._rows() if row.id.startswith(id)]
         exact = [row for row in found if row.id == id]
         if len(exact or found) != 1:
             what = f"several waiting rows begin with {id!r}" if found else f"no row waits under {id!r}"

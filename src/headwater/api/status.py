@@ -14,6 +14,7 @@ from headwater.orchestration.plan import Plan, RunOptions, make_plan
 from headwater.spec.checks import Fresh
 from headwater.spec.names import TableName
 from headwater.spec.runs import TaskResult
+from headwater.storage import Access
 from headwater.storage.changes import NEVER_PUBLISHED, TableState
 
 _ROWS = """
@@ -110,7 +111,7 @@ def _not_fresh(session: Session, table: TableName, state: TableState | None) -> 
     said = []
     for check in checks:
         column = '"' + check.column.replace('"', '""') + '"'
-        with session.lake.read_as("status", f"SELECT max({column}) FROM {table.sql}") as reading:
+        with session.lake.read_as(Access.owner(at=session.clock()), f"SELECT max({column}) FROM {table.sql}") as reading:
             verdict = judge_freshness(reading.scalar(), check, session.clock())
         if not verdict.passed:
             said.append(verdict.message)

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from headwater.cli import commands_files, commands_lake, commands_publication, commands_runs, commands_sources
+from headwater.cli import (
+    commands_access,
+    commands_audit,
+    commands_files,
+    commands_lake,
+    commands_publication,
+    commands_runs,
+    commands_serve,
+    commands_sources,
+    commands_users,
+)
 from headwater.cli.screen import screen
 
 app = typer.Typer(
@@ -37,5 +47,15 @@ def _root(
     pass
 
 
-for _module in (commands_files, commands_sources, commands_runs, commands_lake, commands_publication):
+for _module in (
+    commands_files,
+    commands_sources,
+    commands_runs,
+    commands_lake,
+    commands_publication,
+    commands_users,
+    commands_access,
+    commands_audit,
+    commands_serve,
+):
     _module.register(app)

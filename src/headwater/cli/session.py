@@ -29,6 +29,7 @@ _WRONG_CALL = (
     errors.StreamNotFound,
     errors.TableNotFound,
     errors.SnapshotNotFound,
+    errors.PasswordRefused,
 )
 
 DirectoryOption = Annotated[

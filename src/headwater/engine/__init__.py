@@ -3,8 +3,8 @@
 from headwater.engine.connection import Connection, Engine, Result
 from headwater.engine.deep import with_room
 from headwater.engine.extensions import extension_available, load_extension
-from headwater.engine.failures import syntax_error_offset
-from headwater.engine.sql import Statement, describe_query, parse_ahead, parse_statements, parse_tree, tables_named
+from headwater.engine.failures import syntax_error_offset, translated
+from headwater.engine.sql import Statement, describe_query, parse_ahead, parse_statements, parse_tree, tables_named, unparse_trees
 from headwater.engine.workspace import CLOCK_FUNCTIONS, Workspace
 
 __all__ = [
@@ -22,5 +22,7 @@ __all__ = [
     "parse_tree",
     "syntax_error_offset",
     "tables_named",
+    "translated",
+    "unparse_trees",
     "with_room",
 ]

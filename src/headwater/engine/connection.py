@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,6 +78,12 @@ class Connection:
             self._raw.execute(sql, parameters) if parameters is not None else self._raw.execute(sql)
         return Result(self._raw)
 
+    def execute_bound(self, sql: str, parameters: Sequence[Any] | dict[str, Any]) -> Result:
+        """Runs one statement whose parameters (`$1`, `$name`) are bound by the engine; it infers their types. Raises as `execute`."""
+        with translated():
+            self._raw.execute(sql, parameters)
+        return Result(self._raw)
+
     def load(self, extension: str) -> None:
         load_extension(self._raw, extension)
 
@@ -96,7 +103,8 @@ class Connection:
 
     def interrupt(self) -> None:
         """Stops what runs on this connection, from another thread. The connection stays usable."""
-        self._raw.interrupt()
+        with contextlib.suppress(duckdb.ConnectionException):  # it was closed meanwhile: nothing runs on it
+            self._raw.interrupt()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -72,10 +72,19 @@ def translated() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise translate(error) from error
+    except OSError as error:  # Arrow's own, for an error of the engine while it streams
+        if type(error) is not OSError or not _ARROW_ERROR.match(str(error)):
+            raise
+        if "interrupt" in str(error).lower():
+            raise errors.Interrupted("the statement was interrupted") from error
+        raise errors.SqlDataError("a value doesn't fit", found=_without_values(_without_statement(str(error)))) from error
     except RuntimeError as error:  # the client raises this one for a query cancelled while fetching
         if "interrupt" in str(error).lower():
             raise errors.Interrupted("the statement was interrupted") from error
         raise
+
+
+_ARROW_ERROR = re.compile(r"(?:[A-Z]\w+ )+Error: |INTERRUPT")
 
 
 _EXCERPT = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^")

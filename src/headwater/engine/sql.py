@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,10 @@ def parse_statements(sql: str) -> list[Statement]:
         ]
 
 
-def parse_tree(sql: str) -> dict[str, Any] | None:
+def parse_tree(sql: str, *, keep: bool = True) -> dict[str, Any] | None:
     """DuckDB's syntax tree of one query, as `json_serialize_sql` gives it; None for what it can't serialize (a PIVOT without IN).
 
-    Raises SqlSyntaxError.
+    The newest trees are kept for whoever asks again; not with `keep` False. Raises SqlSyntaxError.
     """
     text = _kept.get(sql)
     if text is None:
@@ -45,7 +45,8 @@ def parse_tree(sql: str) -> dict[str, Any] | None:
             row = _parser().execute(f"SELECT json_serialize_sql({quote_literal(sql)})").fetchone()
         assert row is not None
         text = str(row[0])
-        _kept.put(sql, text)
+        if keep:
+            _kept.put(sql, text)
     tree: dict[str, Any] = json.loads(text)
     if not tree["error"]:
         return tree
@@ -53,6 +54,14 @@ def parse_tree(sql: str) -> dict[str, Any] | None:
         parse_statements(sql)
         return None
     raise SqlSyntaxError("the SQL can't be parsed", found=tree["error_message"])
+
+
+def unparse_trees(trees: Sequence[str]) -> list[str]:
+    """SQL of each syntax tree, given as JSON. Raises QueryError kinds for what is no tree."""
+    listed = ", ".join(map(quote_literal, trees))
+    with translated():
+        rows = _parser().execute(f"SELECT json_deserialize_sql(tree::JSON) FROM (SELECT unnest([{listed}]) AS tree)").fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def parse_ahead(statements: Iterable[str]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from headwater.governance.labels import LabelRules, Labels
+from headwater.orchestration.labelling import are_labels_moved, published_labels
 from headwater.spec.names import TableName
 from headwater.spec.runs import TaskStatus
 from headwater.storage.changes import THIS_COMMIT, TableState
@@ -47,6 +49,7 @@ class Facts:
     is_volatile: bool = False
     has_checks: bool = False
     publish_group: str | None = None
+    label_rules: LabelRules = field(default_factory=LabelRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that decisions rest on. `outcomes` grows while the run goes on; the rest stays."""
+    """All that decisions rest on. `outcomes` grows while the run goes on, and so does `labels`: those of what this run reads of a table from now on,
+    where that isn't what readers saw when it began. The rest stays."""
 
     facts: Mapping[TableName, Facts]
     selected: frozenset[TableName]
     deployed: Mapping[TableName, TableState]
     outcomes: Mapping[TableName, Outcome] = field(default_factory=dict)
+    labels: Mapping[TableName, Labels] = field(default_factory=dict)
     is_full_refresh: bool = False
     is_restatement: bool = False
     allows_drop: bool = False
@@ -82,7 +87,7 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Build:
     """Build the model; `reason` says what made it stale. With `is_redefinition`, its rows are as they should be and only what is said of it changed
-    (checks, descriptions), or may do so (columns it no longer has, which are to be dropped): it is judged and described anew."""
+    (checks, descriptions, labels), or may do so (columns it no longer has, which are to be dropped): it is judged and described anew."""
 
     table: TableName
     reason: str
@@ -129,6 +134,8 @@ def decide(situation: Situation, table: TableName) -> Decision:
     assert state is not None
     if is_described_otherwise(facts, state):
         return Build(table, "its checks or descriptions changed", is_redefinition=True)
+    if are_labels_moved(state, facts.label_rules, labels_read(situation, facts)):
+        return Build(table, "the labels of its columns changed", is_redefinition=True)
     if situation.allows_drop and facts.kind != "view":
         return Build(table, LOOKED_FOR_DROPS, is_redefinition=True)
     since = f" since {state.committed_at:%Y-%m-%d %H:%M}" if state.committed_at else ""
@@ -152,6 +159,19 @@ def version_of(situation: Situation, table: TableName) -> int | None:
 def versions_read(situation: Situation, facts: Facts) -> dict[TableName, int | None]:
     """The version of everything a table reads."""
     return {table: version_of(situation, table) for table in facts.read}
+
+
+def labels_read(situation: Situation, facts: Facts) -> dict[tuple[str, str], Labels]:
+    """The labels of a table's inputs, as this run reads them; inputs without any are left out."""
+    found: dict[tuple[str, str], Labels] = {}
+    for table in facts.inputs:
+        labels = situation.labels.get(table)
+        state = situation.deployed.get(table)
+        if labels is None and state is not None and not state.is_retired:
+            labels = published_labels(state)
+        if labels:
+            found[table.key] = labels
+    return found
 
 
 def is_described_otherwise(facts: Facts, state: TableState) -> bool:

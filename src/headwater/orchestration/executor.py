@@ -5,22 +5,25 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
 
 from headwater.errors import HeadwaterError, Interrupted
+from headwater.governance.labels import Labels
 from headwater.orchestration.committing import Batch, Committer, Flushed, Publishing, described
-from headwater.orchestration.decide import PENDING, Block, Build, Load, Outcome, Skip, tick, versions_read
+from headwater.orchestration.decide import PENDING, Block, Build, Load, Outcome, Skip, labels_read, tick, versions_read
 from headwater.orchestration.events import Recorder
+from headwater.orchestration.labelling import labels_of
 from headwater.orchestration.plan import Plan, RunOptions
 from headwater.orchestration.publishing import withheld
 from headwater.orchestration.reading import Readings
 from headwater.orchestration.tasks import Task, Worker, drop_staged
 from headwater.spec.names import TableName
 from headwater.spec.runs import Operation, TaskResult, TaskStatus
+from headwater.spec.tables import Column
 from headwater.state import Lease
 from headwater.storage import boundaries
 from headwater.storage.changes import PublishMode, TableChange
@@ -64,7 +67,8 @@ class Executor:
         self._threads = threads
         self._messages: queue.SimpleQueue[_Done | _Committed | _Stopped] = queue.SimpleQueue()
         self._outcomes: dict[TableName, Outcome] = {}
-        plan.situation = replace(plan.situation, outcomes=self._outcomes)
+        self._labels: dict[TableName, Labels] = {}
+        plan.situation = replace(plan.situation, outcomes=self._outcomes, labels=self._labels)
         self._position = {table: index for index, table in enumerate(plan.order)}
         self._waiting: list[Task] = []
         self._waiting_since: float | None = None
@@ -143,17 +147,23 @@ class Executor:
             reason=decision.reason,
             token=self._lease.tokens[decision.table],
             versions=versions,
+            labels=labels_read(self._plan.situation, facts),
             state=self._plan.situation.deployed.get(decision.table),
         )
 
     def _skip(self, skip: Skip, ready: deque[TableName]) -> None:
         if skip.is_unpublished:
-            self._readings.take_over(skip.table)
+            self._take_over(skip.table)
             self._pinned[skip.table] = None
             self._conclude(skip.table, Outcome("skipped", skip.version), ready)
             return
         result = TaskResult(skip.table, "skipped", self._operation(skip.table), reason=skip.reason)
         self._end(skip.table, result, skip.version, ready)
+
+    def _take_over(self, table: TableName) -> None:
+        """The table's newest rows are what is read of it from now on, with their labels."""
+        self._readings.take_over(table)
+        self._labels[table] = labels_of(self._plan.situation.deployed[table].columns)
 
     # -- ends of tasks -----------------------------------------------------------------------------------------------
 
@@ -210,6 +220,7 @@ class Executor:
             self._conclude(task.table, Outcome("succeeded", rolled_back_to), ready)
         else:
             self._readings.moved(task.change)
+            self._labels[task.table] = labels_of(task.change.columns)
             self._conclude(task.table, Outcome("succeeded", self._version_after(task)), ready)
 
     def _version_after(self, task: Task) -> int | None:
@@ -221,7 +232,13 @@ class Executor:
             same = state is not None and state.definition.kind == "view" and state.definition.sql == change.definition.sql
             unmoved = same and state is not None and state.definition.fingerprint == change.definition.fingerprint
             return state.published_changed_snapshot if unmoved and state is not None and state.publication == "follows" else PENDING
-        if adds_rows or change.delete is not None or state is None or state.publication != "follows" or state.columns != change.columns:
+        if (
+            adds_rows
+            or change.delete is not None
+            or state is None
+            or state.publication != "follows"
+            or _shape(state.columns) != _shape(change.columns)
+        ):
             return PENDING
         return state.published_changed_snapshot
 
@@ -238,7 +255,7 @@ class Executor:
             reason = f"{note}; still held: {state.reason}"
             self._end(task.table, self._result(task, "held", reason=reason), None, ready)
         elif state is not None and state.publication == "waiting":
-            self._readings.take_over(task.table)
+            self._take_over(task.table)
             self._pinned[task.table] = None
             self._conclude(task.table, Outcome("skipped", state.changed_snapshot), ready)
         else:
@@ -363,6 +380,7 @@ class Executor:
             snapshot_id = flushed.snapshots.get(task.table)
             if snapshot_id is None:
                 self._readings.forget(task.table)
+                self._labels.pop(task.table, None)
                 error = flushed.errors.get(task.table) or flushed.error or Interrupted("the run was stopped")
                 self._end(task.table, self._result(task, "failed", error=error), None, ready)
                 self._drop(task)
@@ -474,6 +492,11 @@ class Executor:
 
 
 _PARTICIPLES = {"failed": "failed", "held": "is held", "blocked": "is blocked", "cancelled": "was cancelled"}
+
+
+def _shape(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """What readers of the rows would notice of columns: neither descriptions nor labels."""
+    return [(column.name, column.type) for column in columns]
 
 
 def _rows_in_memory(task: Task) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from headwater.engine import CLOCK_FUNCTIONS, tables_named
+from headwater.governance.labels import rules_of
 from headwater.orchestration.decide import Facts, Situation, tables_read
 from headwater.project import LoadedProject, select
 from headwater.spec.checks import Query, Relationships
@@ -99,6 +100,7 @@ def gather_facts(project: LoadedProject, started_at: datetime) -> dict[TableName
             is_volatile=model is not None and kind != "view" and project.is_always_stale(table),
             has_checks=bool(resource.table_checks),
             publish_group=resource.publish_group,
+            label_rules=rules_of(table, resource, project.policies),
         )
     return facts
 
@@ -119,7 +121,6 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
         facts,
         frozenset(order),
         deployed,
-        {},
         is_full_refresh=options.is_full_refresh,
         is_restatement=options.interval is not None,
         allows_drop=options.allow_drop,

@@ -15,8 +15,8 @@ from headwater.transformation.definitions import definition_of
 
 
 def redefined(project: LoadedProject, table: TableName, state: TableState, record: LoadRecord) -> TableChange:
-    """Today's definition, descriptions and labels, for the rows there are. Lineage and inputs are kept: what makes the rows is unchanged. The
-    token is the caller's to set."""
+    """Today's definition and descriptions, for the rows there are. Lineage and inputs are kept: what makes the rows is unchanged. The token and
+    the labels are the caller's to set."""
     resource: Model | Stream
     if table in project.models:
         resource = project.models[table]
@@ -37,7 +37,9 @@ def redefined(project: LoadedProject, table: TableName, state: TableState, recor
 
 
 def _with_lineage(new: Definition, old: Definition) -> Definition:
-    return replace(new, inputs=old.inputs, body={**new.body, "lineage": old.body.get("lineage")})
+    """A view keeps the statement it was made with, which casts to the declared types."""
+    sql = old.sql if old.kind == "view" else new.sql
+    return replace(new, sql=sql, inputs=old.inputs, body={**new.body, "lineage": old.body.get("lineage")})
 
 
 def _described(resource: Model | Stream, columns: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -45,5 +47,5 @@ def _described(resource: Model | Stream, columns: tuple[Column, ...]) -> tuple[C
     found = []
     for column in columns:
         words = said.get(column.name.lower())
-        found.append(replace(column, description=words.description, labels=tuple(words.labels)) if words else column)
+        found.append(replace(column, description=words.description) if words else column)
     return tuple(found)

@@ -15,6 +15,7 @@ from headwater.governance.checks import judge
 from headwater.ingestion import LoadContext, prepare_load, staged_of
 from headwater.orchestration.decide import LOOKED_FOR_DROPS, Build, Facts, Load, is_described_otherwise
 from headwater.orchestration.events import Recorder
+from headwater.orchestration.labelling import InputLabels, are_labels_moved, labelled
 from headwater.orchestration.older_rows import find_older_changes
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
@@ -43,6 +44,7 @@ class Task:
     reason: str
     token: int
     versions: dict[TableName, int]
+    labels: InputLabels
     state: TableState | None
     seconds: float = 0.0
     attempts: int = 1
@@ -252,7 +254,8 @@ class Worker:
         if self.options.allow_drop and task.facts.kind != "view":
             kept = kept_columns(self.readings.workspace, model, self._context(task, model))
             change = replace(change, columns=tuple(c for c in change.columns if c.name.lower() in kept), allow_drop=True)
-            if not change.dropped_from(task.state.columns) and not is_described_otherwise(task.facts, task.state):
+            is_said_otherwise = is_described_otherwise(task.facts, task.state) or are_labels_moved(task.state, task.facts.label_rules, task.labels)
+            if not change.dropped_from(task.state.columns) and not is_said_otherwise:
                 task.note = "unchanged, with no column to drop"
                 return
         task.change = self._judged(task, change, model.table_checks)
@@ -280,8 +283,9 @@ class Worker:
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def _judged(self, task: Task, change: TableChange, checks: Sequence[Check]) -> TableChange:
-        """The change with its verdicts; checks see the rows as they will be."""
+        """The change with its labels and verdicts; checks see the rows as they will be."""
         self._refuse_when_cancelled()
+        change = labelled(change, task.state, task.facts.label_rules, task.labels)
         if not checks:
             return change
         self.readings.define(task.facts.consulted)

@@ -9,8 +9,10 @@ from datetime import datetime
 from headwater.engine import Workspace
 from headwater.errors import SnapshotNotFound, UsageError
 from headwater.governance.checks import judge
+from headwater.governance.labels import rules_of
 from headwater.ingestion import LoadContext, PreparedLoad, prepare_replay, staged_of
 from headwater.orchestration.events import Listener
+from headwater.orchestration.labelling import labelled
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
 from headwater.orchestration.restoring import restored
@@ -199,7 +201,9 @@ def _judged_replay(run: SideRun, change: TableChange, checks: Sequence[Check]) -
         verdicts = judge(connection, relation, checks, resolve=readings.relation, table=change.table)
     failing = [verdict for verdict in verdicts if verdict.holds]
     mode: PublishMode = "held" if failing else "keep" if state.publication != "follows" else "now"
-    return replace(change, verdicts=verdicts, publish=mode, reason=_sentence(failing), computed_from=state.changed_snapshot)
+    change = replace(change, verdicts=verdicts, publish=mode, reason=_sentence(failing), computed_from=state.changed_snapshot)
+    project = run.session.project
+    return labelled(change, state, rules_of(change.table, project.stream(change.table)[2], project.policies), {})
 
 
 # -- judging ---------------------------------------------------------------------------------------------------------

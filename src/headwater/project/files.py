@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -81,3 +82,18 @@ def check_table_name(table: TableName, location: Location, report: Report) -> No
             report.add("bad-name", f"{part!r} can't be a name: it begins or ends with a space, or is empty", location)
         elif not part.isprintable():
             report.add("bad-name", f"{part!r} can't be a name: it holds characters that can't be shown", location)
+
+
+def read_stamp(directory: Path) -> str:
+    """A word that differs when a file of the project's definitions was added, changed or removed: by their names, sizes and times of change."""
+    digest = hashlib.sha256()
+    tops = [directory / name for name in ("headwater.yaml", "headwater.local.yaml", ".env")]
+    folders = [directory / name for name in ("sources", "models", "macros", "policies")]
+    for path in sorted([*tops, *(file for folder in folders for file in folder.rglob("*"))]):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

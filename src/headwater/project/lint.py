@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from headwater.engine import CLOCK_FUNCTIONS, parse_tree, with_room
@@ -36,6 +36,11 @@ LINT_RULES: Final[Mapping[str, tuple[Severity, str]]] = {
         "The column lineage of a model can't be derived; every column of its inputs counts as feeding every one of its own.",
     ),
     "python-lineage": ("note", "A Python model's column lineage isn't known before it runs; every column of its inputs counts until then."),
+    "pattern-matches-nothing": ("warning", "A grant or denial is on tables of which there are none."),
+    "denied-grant": ("warning", "A role is granted what it is denied, so the grant gives nothing."),
+    "conflicting-masks": ("warning", "A column carries labels whose masks are equally specific and differ; the stricter one is applied."),
+    "label-not-carried": ("note", "A policy names a label that no column is given."),
+    "unknown-group": ("note", "A denial is for a group that no policy defines."),
     "no-checks": ("note", "A stored model has no check, so nothing would hold it back."),
 }
 _FILE_FUNCTIONS = frozenset(
@@ -71,12 +76,15 @@ _DATABASES = frozenset({"postgres", "mysql", "sqlite", "duckdb"})
 _NOQA = re.compile(r"(?:--|#)\s*noqa:\s*([a-z][a-z, -]*)")
 
 
-def lint_project(project: LoadedProject, *, known_columns: Mapping[TableName, Columns] | None = None) -> list[Problem]:
+def lint_project(
+    project: LoadedProject, *, known_columns: Mapping[TableName, Columns] | None = None, further: Iterable[Problem] = ()
+) -> list[Problem]:  # fmt: skip
     """All that is doubtful in a project, by file and line: what the load warned of, and the rules of `LINT_RULES`.
 
-    `known_columns` are columns of tables as the lake knows them, for lineage through streams without a full contract.
+    `known_columns` are columns of tables as the lake knows them, for lineage through streams without a full contract. `further` are problems that
+    others found; they can be silenced in the files like all.
     """
-    problems = [*project.warnings, *_lint_streams(project)]
+    problems = [*project.warnings, *further, *_lint_streams(project)]
     for model in project.models.values():
         if model.language == "sql":
             problems += _lint_sql(project, model)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headwater.engine import CLOCK_FUNCTIONS
-from headwater.errors import Problem, UnknownSelection
+from headwater.errors import Location, Problem, UnknownSelection
 from headwater.project.fingerprints import Fingerprints, definition_hash, macros_used
 from headwater.project.graph import Graph
 from headwater.project.links import former_name
@@ -17,6 +17,7 @@ from headwater.project.problems import nearest_table
 from headwater.project.variables import VarValue
 from headwater.spec.models import Model, ViewKind
 from headwater.spec.names import TableName
+from headwater.spec.policies import Policies
 from headwater.spec.project import ProjectConfig
 from headwater.spec.sources import Source, Stream
 from headwater.spec.unit_tests import UnitTest
@@ -30,7 +31,8 @@ class LoadedProject:
     """All that the project's files say, consistent: every name in it resolves. Immutable.
 
     `config` has the environment merged in; `environ` is the process's environment over `.env`, for resolving references. `macros` are the
-    CREATE MACRO statements that need no tables, in an order they can be created in. `warnings` are what is doubtful; errors were raised by the load.
+    CREATE MACRO statements that need no tables, in an order they can be created in. `policies` are those of all files together. `warnings`
+    are what is doubtful; errors were raised by the load.
     """
 
     directory: Path
@@ -46,6 +48,9 @@ class LoadedProject:
     graph: Graph
     facts: Mapping[TableName, CodeFacts] = field(repr=False)
     macro_definitions: Mapping[str, Macro] = field(repr=False)
+    policies: Policies = field(default_factory=Policies)
+    #: Where each mask of the policies is written.
+    mask_places: Mapping[str, Location] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         fingerprints = Fingerprints(self.graph, self.sources, self.models, self.facts, self.macro_definitions, self.config.timezone)

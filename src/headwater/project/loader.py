@@ -18,6 +18,7 @@ from headwater.project.links import Defined, Linker, build_graph, check_cycles, 
 from headwater.project.loaded import LoadedProject
 from headwater.project.macros import Macro, read_macros
 from headwater.project.models import ReadModel, Sidecar, SqlFile, open_sql_model, place_of_table, read_sidecars, read_sql_model, table_of
+from headwater.project.policies import check_policies, read_policies
 from headwater.project.problems import Report, nearest
 from headwater.project.resources import place_in
 from headwater.project.sources import read_source
@@ -29,7 +30,7 @@ from headwater.spec.names import TableName
 from headwater.spec.sources import Source, Stream
 
 #: Folders whose meaning comes with later versions.
-_RESERVED_FOLDERS = ("policies", "schedules", "alerts", "exports")
+_RESERVED_FOLDERS = ("schedules", "alerts", "exports")
 _YAML = (".yaml", ".yml")
 
 
@@ -88,6 +89,8 @@ class _Loader:
         check_cycles(graph, models, self._place_of_table, self._report)
         check_views(reads, self._report)
         unit_tests = check_unit_tests(tests, graph, known, self._report)
+        policies = read_policies(read_files(self._directory, "policies", _YAML, self._report), self._settings.vars, self._report)
+        check_policies(policies, self._defined, _labels_given(sources, models), linker, self._report)
         self._note_reserved_folders()
         if self._report.errors:
             return None
@@ -106,6 +109,8 @@ class _Loader:
             graph=graph,
             facts={table: read.facts for table, read in reads.items()},
             macro_definitions=macros,
+            policies=policies.policies,
+            mask_places={name: policies.place(("masks", name), True) for name in policies.policies.masks},
         )
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -300,3 +305,10 @@ def _to_look_into(resource: Model | Stream) -> tuple[Check, ...]:
     """The checks that name other tables or hold SQL."""
     every = (*resource.checks, *(check for column in resource.columns.values() for check in column.checks))
     return tuple(check for check in every if isinstance(check, (Relationships, Query, Expression)))
+
+
+def _labels_given(sources: Mapping[str, Source], models: Mapping[TableName, Model]) -> set[str]:
+    """All labels that definitions give to columns."""
+    streams = (stream for source in sources.values() for stream in source.streams.values())
+    found = {label for stream in streams for column in stream.columns.values() for label in column.labels}
+    return found | {label for model in models.values() for column in model.columns.values() for label in column.labels}

@@ -147,15 +147,38 @@ def _with_tables(macros: Sequence[Macro], report: Report) -> tuple[Macro, ...]:
 
 def _tables_of(macro: Macro) -> set[tuple[str, ...]]:
     """The tables named in a macro's bodies."""
-    masked = sqltext.mask(macro.sql)
-    tables: set[tuple[str, ...]] = set()
+    return {name for query in macro_queries(macro.sql) for name in tables_named(query)}
+
+
+def macro_name(sql: str) -> str | None:
+    """The name, in lower case, that a CREATE MACRO statement gives; None for any other statement."""
+    head = _HEAD.match(sqltext.mask(sql))
+    if head is None:
+        return None
+    raw = head[4]
+    return (raw[1:-1].replace('""', '"') if raw.startswith('"') else raw).lower()
+
+
+def macro_queries(sql: str) -> list[str]:
+    """The bodies of a CREATE MACRO statement, of each overload one, as queries; parameters stand in them as columns do."""
+    masked = sqltext.mask(sql)
     edges = [match for match in _OVERLOAD.finditer(masked) if _depth(masked, match.start()) == 0]
     if edges and edges[0]["table"]:
         edges = [match for match in edges if match["table"]]  # else an alias: SELECT a, (b) AS c
+    found = []
     for match, following in zip(edges, [*edges[1:], None], strict=True):
-        body = macro.sql[match.end() : following.start() if following else len(macro.sql)]
-        tables |= tables_named(body if match["table"] else f"SELECT {body}")
-    return tables
+        body = sql[match.end() : following.start() if following else len(sql)].rstrip().rstrip(",;")
+        found.append(body if match["table"] else f"SELECT {body}")
+    return found
+
+
+def temporary_macro(sql: str) -> str:
+    """The CREATE MACRO statement for one connection alone, in place of one that is there."""
+    masked = sqltext.mask(sql)
+    head = _HEAD.match(masked)
+    if head is None:
+        return sql
+    return f"CREATE OR REPLACE TEMP MACRO {sql[head.start(4) :]}"
 
 
 def _depth(masked: str, offset: int) -> int:

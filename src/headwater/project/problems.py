@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from headwater.errors import Location, Problem
+from headwater.spec.policies import ACTIONS
 
 Locate = Callable[[Sequence[str | int], bool], Location]
 
@@ -167,13 +168,16 @@ def _describe(item: Any, path: list[str | int], model: type[BaseModel], subject:
 #: How pydantic names the members of a union in an error's path.
 _UNION_MEMBERS = frozenset({"bool", "int", "float", "str", "date", "datetime", "timedelta"})
 #: Fields that aren't written in files.
-_SET_BY_LOADER = {"Source": {"path"}, "UnitTest": {"path", "line"}}
+_SET_BY_LOADER = {"Source": {"path"}, "UnitTest": {"path", "line"}, "Grant": {"action", "on"}, "Deny": {"action", "on"}}
+#: Words that stand in the place of a key.
+_WRITTEN_INSTEAD: dict[str, tuple[str, ...]] = {"Grant": ACTIONS, "Deny": ACTIONS}
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
     """The keys a mapping that stands for `model` may have in a file."""
     hidden = _SET_BY_LOADER.get(model.__name__, set())
-    return [key for key, field in model.model_fields.items() if key not in hidden and not (key == "type" and isinstance(field.default, str))]
+    fields = {key: field for key, field in model.model_fields.items() if key not in hidden and not (key == "type" and isinstance(field.default, str))}
+    return [*_WRITTEN_INSTEAD.get(model.__name__, ()), *(field.alias or key for key, field in fields.items())]
 
 
 def first_line(text: str) -> tuple[str, str | None]:

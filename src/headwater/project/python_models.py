@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
+import importlib
 import inspect
 import sys
 import threading
@@ -18,6 +18,7 @@ from typing import Any
 
 from headwater.errors import Location, UserCodeError
 from headwater.project.files import ProjectFile
+from headwater.project.imports import run_file
 from headwater.project.models import CodeFacts, ReadModel, Sidecar
 from headwater.project.problems import Locate, Report
 from headwater.project.resources import place_in, prepare, validate
@@ -75,13 +76,8 @@ def import_file(project_dir: Path, path: str) -> ImportedFile:
     name = "headwater_project." + path.removesuffix(".py").replace("/", ".")
     with importable(project_dir):
         before = set(sys.modules)
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None  # the ending is .py
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            module = run_file(name, file)
         except (Exception, SystemExit) as error:  # the boundary around user code
             raise user_code_error(error, project_dir, f"{path} can't be imported") from error
         finally:

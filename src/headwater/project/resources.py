@@ -68,13 +68,13 @@ def _kind(value: Any, locate: Locate, report: Report) -> Any:
         return parse_kind(value)
     except ValueError as error:
         name = str(next(iter(value), "")) if isinstance(value, dict) else str(value)
-        message, expected = _apart(str(error))
+        message, expected = apart(str(error))
         guess = nearest(name, KINDS) if name not in KINDS else None
         report.add("bad-kind", message, locate(["kind"], False), expected=expected, did_you_mean=guess)
         return None
 
 
-def _apart(text: str) -> tuple[str, str | None]:
+def apart(text: str) -> tuple[str, str | None]:
     """A message and what follows `; expected ` in it."""
     message, found, expected = text.partition("; expected ")
     return message, expected if found else None
@@ -94,7 +94,7 @@ def _check(item: Any, path: tuple[str | int, ...], column: str | None, locate: L
     try:
         kind, arguments = read_check(item, column)
     except ValueError as error:
-        message, expected = _apart(str(error))
+        message, expected = apart(str(error))
         name = (
             item
             if isinstance(item, str)

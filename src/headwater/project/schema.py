@@ -14,6 +14,7 @@ from headwater.project.problems import keys_of
 from headwater.project.schema_texts import FIELD_TEXTS, FILE_TEXTS
 from headwater.spec.checks import CHECK_SHORT_FORMS, CHECK_TYPES
 from headwater.spec.models import KINDS, ModelColumn, ModelHeader
+from headwater.spec.policies import ACTIONS, DATE_PARTS, MASK_KINDS, PARTIAL_FORMS, Deny, Grant, PolicyFile
 from headwater.spec.project import ProjectConfig
 from headwater.spec.sources import Source, Stream, StreamColumn
 from headwater.spec.unit_tests import GivenTable, UnitTest
@@ -24,7 +25,7 @@ _REFERENCE = {"type": "string", "pattern": r"^\$\{(var|env|file|secret):.*\}$"}
 
 
 def json_schema() -> dict[str, dict[str, Any]]:
-    """The schemas by kind of file: `project` (headwater.yaml), `source`, `model` (a SQL header), `sidecar`, `unit-test`."""
+    """The schemas by kind of file: `project` (headwater.yaml), `source`, `model` (a SQL header), `sidecar`, `unit-test`, `policy`."""
     header = _schema_of(ModelHeader, "model")
     sidecar = {
         "type": "object",
@@ -51,6 +52,7 @@ def json_schema() -> dict[str, dict[str, Any]]:
         "model": header,
         "sidecar": _titled(sidecar, "sidecar"),
         "unit-test": _titled(tests, "unit-test"),
+        "policy": _schema_of(PolicyFile, "policy"),
     }
 
 
@@ -85,12 +87,14 @@ def _schema_of(model: type[BaseModel], kind: str) -> dict[str, Any]:
         for name, kind_model in KINDS.items():
             definitions[f"kind.{name}"] = _arguments_schema(kind_model, optional=set())
     every: dict[type[BaseModel], dict[str, Any]] = {model: schema}
-    for part in (Stream, StreamColumn, ModelColumn, GivenTable):
+    for part in (Stream, StreamColumn, ModelColumn, GivenTable, Grant, Deny):
         if part.__name__ in definitions:
             every[part] = definitions[part.__name__]
     for owner, part_schema in every.items():
         _shape(owner, part_schema)
     _short_forms(schema, definitions)
+    if model is PolicyFile:
+        _policy_forms(schema, definitions)
     for name, part_schema in definitions.items():
         if "properties" in part_schema:
             _describe(name, part_schema)
@@ -134,6 +138,46 @@ def _short_forms(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
             "type": "object",
             "additionalProperties": {"anyOf": [rows, {"type": "null"}, {"$ref": "#/$defs/GivenTable"}]},
         }
+
+
+def _policy_forms(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """What is made when a file of policies is read: an action as the key of a grant or denial, patterns, masks, and what may be left empty."""
+    for name in ("TablePattern", "LabelPattern", "Mask"):
+        definitions.pop(name, None)
+    definitions["Pattern"] = {
+        "anyOf": [
+            {"type": "string", "pattern": r"^([^.]+\.[^.]+|\*)$"},
+            {"type": "object", "additionalProperties": False, "required": ["label"], "properties": {"label": {"type": "string"}}},
+        ]
+    }
+    definitions["Patterns"] = {"anyOf": [{"$ref": "#/$defs/Pattern"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Pattern"}}]}
+    definitions["Mask"] = _mask_schema()
+    for name in ("Grant", "Deny"):
+        right = definitions[name]
+        right["properties"] = {**{action: {"$ref": "#/$defs/Patterns"} for action in ACTIONS}, **right["properties"]}
+        right.pop("required", None)
+        right["oneOf"] = [{"required": [action]} for action in ACTIONS]
+    definitions["Deny"]["anyOf"] = [{"required": [whom]} for whom in ("role", "group", "user")]
+    properties = schema["properties"]
+    for key, name in (("roles", "Role"), ("groups", "Group")):
+        properties[key] = {"type": ["object", "null"], "additionalProperties": {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}}
+    properties["masks"] = {"type": ["object", "null"], "additionalProperties": {"$ref": "#/$defs/Mask"}}
+
+
+def _mask_schema() -> dict[str, Any]:
+    """A mask as a word, YAML's own null, or a kind with its argument."""
+    number: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0}
+    prefix = {"type": "object", "additionalProperties": False, "required": ["prefix"], "properties": {"prefix": {"type": "integer", "minimum": 0}}}
+    arguments: dict[str, Any] = {
+        "generalise": {"anyOf": [{"enum": list(DATE_PARTS)}, number, prefix]},
+        "noise": {**number, "maximum": 1},
+        "partial": {"enum": list(PARTIAL_FORMS)},
+    }
+    forms = [
+        {"type": "object", "additionalProperties": False, "required": [kind], "properties": {kind: argument}} for kind, argument in arguments.items()
+    ]
+    words = [kind for kind in MASK_KINDS if kind not in ("generalise", "noise")]
+    return {"anyOf": [{"enum": [*words, None]}, *forms]}
 
 
 def _checks_schema() -> dict[str, Any]:

@@ -11,6 +11,7 @@ FILE_TEXTS: Final = {
     "model": ("Headwater model header", "The YAML of a model: in its SQL file's leading comment, in a sidecar, or as the arguments of @model."),
     "sidecar": ("Headwater sidecar", "models/<schema>/_<name>.yml: headers of the folder's models, where they don't stand in the SQL files."),
     "unit-test": ("Headwater unit test", "tests/<name>.yaml: given these input rows, expect those output rows. One test, or a list."),
+    "policy": ("Headwater policies", "policies/<name>.yaml: who may do what, and what they see instead of a value. All files count together."),
 }
 
 _SHARED = {
@@ -25,6 +26,18 @@ _SHARED = {
     "labels": "Classifications such as pii.email; they follow lineage.",
 }
 
+_ACTIONS = {
+    "select": "Read these tables.",
+    "export": "Send these tables out by an export.",
+    "run": "Load and build these tables.",
+    "publish": "Publish, roll back and discard these tables.",
+    "quarantine": "See and replay rejected rows of these tables.",
+    "audit": "Read what was asked of these tables.",
+    "detokenize": "Turn tokens in these tables back into values.",
+    "approve": "Approve requests for access to these tables.",
+    "admin": "Change who may do what with these tables.",
+}
+
 #: Descriptions by resource and key.
 FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
     "ProjectConfig": {
@@ -37,6 +50,48 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "default_environment": "The environment when --env isn't given; one that environments: doesn't define is the settings at the top.",
         "threads": "How many tasks and engine threads run at once; all cores by default.",
         "memory_limit": "How much memory the engine may take, such as 4GB.",
+        "security": "How people and programs say who they are: passwords, OpenID Connect.",
+        "serve": "How headwater serve opens its doors: where, with which certificate, how much.",
+    },
+    "SecurityConfig": {
+        "passwords": "What is asked of people's passwords.",
+        "oidc": "OpenID Connect providers whose tokens are taken, by a name of your own.",
+    },
+    "PasswordConfig": {
+        "min_length": "The fewest characters of a password.",
+        "breach_list": "A file of passwords nobody may have: one a line, or SHA-1 hashes in order as Have I Been Pwned gives them.",
+        "rotate_after": "How old a person's password may become before it must be changed: 90 days. Without it, never.",
+        "lockout_after": "After how many wrong passwords in a row a user must wait.",
+        "lockout": "How long the first wait is; it doubles with each further failure.",
+        "lockout_max": "The longest wait.",
+    },
+    "OidcConfig": {
+        "issuer": "The provider's address, as its tokens name it.",
+        "audience": "Whom tokens must be meant for: the client id, or several.",
+        "name_claim": "The claim that names the user.",
+        "groups_claim": "The claim that lists groups.",
+        "groups": "The provider's groups, each with the groups here that it means. Others are ignored; without any, names are taken as they are.",
+        "algorithms": "Signatures that are taken.",
+        "leeway": "How far the provider's clock may be off.",
+    },
+    "ServeConfig": {
+        "host": "The address to listen on; 127.0.0.1 for this machine alone, 0.0.0.0 for all.",
+        "http_port": "The port of HTTP; null for none, 0 for any that is free.",
+        "flight_port": "The port of Arrow Flight SQL; null for none, 0 for any that is free.",
+        "pg_port": "The port of the Postgres wire; null for none, 0 for any that is free.",
+        "tls": "auto (on, but for this machine alone), always, or never.",
+        "certificate": "A PEM file with the certificate and its chain; without it, one is made.",
+        "key": "The PEM file of the certificate's private key.",
+        "names": "Host names and addresses for the certificate that is made, beside those this machine knows.",
+        "limits": "What one server takes and gives at most.",
+    },
+    "ServeLimits": {
+        "body": "Bytes of a request's body, and characters of a statement.",
+        "time": "How long a query may work.",
+        "idle": "How long a client may not read its rows, or not finish its request.",
+        "queries": "Queries at once, at each door.",
+        "connections": "Connections of HTTP at once.",
+        "page": "Rows of a page of a table over HTTP.",
     },
     "LakeConfig": {
         "catalog": "The lake's catalog: a SQLite file, or postgresql://..",
@@ -109,6 +164,54 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "expect": "The rows that must come out; columns left out aren't compared.",
         "ordered": "Whether the order of rows counts.",
         "now": "What now() and its like give.",
+    },
+    "PolicyFile": {
+        "roles": "Bundles of rights, by name.",
+        "groups": "People and service accounts that share roles, by name.",
+        "masks": "What is seen instead of a value without the right to see it, by label or by schema.table.column; the most specific wins.",
+        "deny": "What nobody of a role, a group, or one user may do, whatever is granted.",
+        "declassify": "Columns that labels of what they are computed from don't reach, each with the reason.",
+        "influence": "Whether labels also come from columns that only decided which rows there are.",
+        "network": "From where one may come; what isn't named may come from anywhere.",
+    },
+    "Role": {
+        "description": "What it is for.",
+        "grants": "What it may do.",
+        "limits": "What one query of it may take.",
+    },
+    "Grant": {
+        **_ACTIONS,
+        "columns": "The columns it is about; all by default.",
+        "where": "A condition over the table's own columns: only rows for which it is true. current_user() and current_groups() may be used.",
+        "from": "When it begins: a date (its midnight, UTC) or a time.",
+        "until": "When it ends, itself excluded: a date (its midnight, UTC) or a time.",
+        "purpose": "It holds in sessions that state one of these purposes.",
+        "unmask": "Labels seen in clear; a column is when they cover all of its labels.",
+    },
+    "Deny": {
+        **_ACTIONS,
+        "columns": "The columns it takes away; the whole table by default.",
+        "role": "Whom it is about: all who have this role.",
+        "group": "Whom it is about: all in this group.",
+        "user": "Whom it is about: one user.",
+    },
+    "Group": {"roles": "The roles its members have.", "members": "Names of users and service accounts."},
+    "Limits": {
+        "rows": "The most rows of one result.",
+        "bytes": "The most bytes of one result.",
+        "seconds": "The longest a query may run.",
+        "concurrency": "How many queries one of them may have running at once.",
+    },
+    "Declassifier": {
+        "column": "The column of a model: schema.table.column.",
+        "labels": "The labels that don't reach it, and those under them.",
+        "by": "What was done to the values: hash, token, count, aggregate, or a review by people.",
+        "reason": "Why that is enough.",
+    },
+    "Network": {
+        "doors": "Addresses or networks by door: local, postgres, flight, http.",
+        "users": "Addresses or networks by user.",
+        "roles": "Addresses or networks by role.",
     },
     "GivenTable": {"rows": "The rows.", "columns": "Types of columns the rows don't tell."},
 }

@@ -8,7 +8,6 @@ resolved), `connection`, `now` (the run's start) and `limit`. It may be a genera
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import itertools
 import sys
@@ -20,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.errors import HeadwaterError, SourceDataInvalid, StreamNotFound, UserCodeError
+from headwater.project.imports import run_file
 from headwater.sources.base import ConnectorBase
 from headwater.sources.connector import Batches, Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest
 from headwater.spec.sources import Stream
@@ -160,13 +160,7 @@ class PythonConnector(ConnectorBase):
             path = (self.context.project_dir / place).resolve()
             if not path.is_file():
                 raise StreamNotFound(f"there is no file {place}", expected="a Python file of the project")
-            spec = importlib.util.spec_from_file_location(f"headwater_source_{path.stem}_{abs(hash(str(path)))}", path)
-            assert spec is not None, "a .py file has a loader"
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
-            return module
+            return run_file(f"headwater_source_{path.stem}_{abs(hash(str(path)))}", path)
         except HeadwaterError:
             raise
         except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from headwater.spec.names import ColumnName, TableName
 
@@ -36,3 +37,18 @@ class Lineage:
         """All columns of all inputs feed and influence everything."""
         everything = frozenset(ColumnName(table, "*") for table in tables)
         return cls(tables, dict.fromkeys(columns, everything), everything, False, reason, bool(columns))
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Lineage:
+        """From what a committed definition says of it: columns are written [schema, table, column]."""
+
+        def columns(items: list[list[str]]) -> frozenset[ColumnName]:
+            return frozenset(ColumnName(TableName(schema, table), column) for schema, table, column in items)
+
+        return cls(
+            tables=frozenset(TableName(*parts) for parts in body["tables"]),
+            value={name: columns(items) for name, items in body["value"].items()},
+            influence=columns(body["influence"]),
+            is_complete=body["is_complete"],
+            reason=body["reason"],
+        )

@@ -34,6 +34,26 @@ def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _split(text: str, count: int, form: str) -> list[str]:
+    """The parts of a dotted name, quotes taken off. Raises ValueError."""
+    parts: list[str] = []
+    position = 0
+    while True:
+        match = _PART.match(text, position)
+        if match is None:
+            raise ValueError(f"{text!r} is not {form}")
+        parts.append(match[1].replace('""', '"') if match[1] is not None else match[2])
+        position = match.end()
+        if position == len(text):
+            break
+        if text[position] != ".":
+            raise ValueError(f"{text!r} is not {form}")
+        position += 1
+    if len(parts) != count:
+        raise ValueError(f"{text!r} is not {form}")
+    return parts
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:
     """`schema.name`. Case is kept as written; two names that differ by case alone are the same table to DuckDB: compare `key`."""
@@ -44,22 +64,7 @@ class TableName:
     @classmethod
     def parse(cls, text: str) -> TableName:
         """From `schema.name`, each part optionally in double quotes. Raises ValueError for anything else."""
-        parts: list[str] = []
-        position = 0
-        while True:
-            match = _PART.match(text, position)
-            if match is None:
-                raise ValueError(f"{text!r} is not a table name of the form schema.table")
-            parts.append(match[1].replace('""', '"') if match[1] is not None else match[2])
-            position = match.end()
-            if position == len(text):
-                break
-            if text[position] != ".":
-                raise ValueError(f"{text!r} is not a table name of the form schema.table")
-            position += 1
-        if len(parts) != 2:
-            raise ValueError(f"{text!r} is not a table name of the form schema.table")
-        return cls(*parts)
+        return cls(*_split(text, 2, "a table name of the form schema.table"))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -81,6 +86,17 @@ class ColumnName:
 
     table: TableName
     column: str
+
+    @classmethod
+    def parse(cls, text: str) -> ColumnName:
+        """From `schema.table.column`, each part optionally in double quotes. Raises ValueError for anything else."""
+        schema, table, column = _split(text, 3, "a column's name of the form schema.table.column")
+        return cls(TableName(schema, table), column)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What decides whether two names are one column: all parts in lower case."""
+        return (*self.table.key, self.column.lower())
 
     def __str__(self) -> str:
         return f"{self.table}.{self.column}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from pydantic import Field
 
-from headwater.spec._base import Resource
+from headwater.spec._base import Duration, Resource, Strings
 
 #: The environment without `--env`: the settings at the top of `headwater.yaml`, unless `environments:` has one of this name.
 DEFAULT_ENVIRONMENT = "local"
@@ -30,6 +31,70 @@ class EnvironmentConfig(Resource):
     vars: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class PasswordConfig(Resource):
+    """What is asked of people's passwords."""
+
+    min_length: int = Field(12, ge=8, le=128)
+    breach_list: str | None = None
+    rotate_after: Duration | None = None
+    lockout_after: int = Field(5, ge=1, le=100)
+    lockout: Duration = timedelta(minutes=1)
+    lockout_max: Duration = timedelta(hours=1)
+
+
+#: Signatures by a private key of the provider's. Nothing that is made with a key both sides know, nor `none`, can be allowed.
+OidcAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class OidcConfig(Resource):
+    """One OpenID Connect provider whose tokens are taken. `issuer` and `audience` may hold references; they are resolved when first needed."""
+
+    issuer: str
+    audience: Strings
+    name_claim: str = "email"
+    groups_claim: str = "groups"
+    groups: dict[str, Strings] = Field(default_factory=dict)
+    algorithms: tuple[OidcAlgorithm, ...] = ("RS256", "ES256")
+    leeway: Duration = timedelta(seconds=30)
+
+
+class SecurityConfig(Resource):
+    """How people and programs say who they are."""
+
+    passwords: PasswordConfig = PasswordConfig()
+    oidc: dict[str, OidcConfig] = Field(default_factory=dict)
+
+
+class ServeLimits(Resource):
+    """What one server takes and gives at most."""
+
+    #: Bytes of a request's body, and characters of a statement.
+    body: int = Field(2**20, ge=1024, le=2**30)
+    time: Duration = timedelta(minutes=5)
+    idle: Duration = timedelta(minutes=1)
+    #: Queries at once, at each door.
+    queries: int = Field(32, ge=1, le=10_000)
+    #: Connections of HTTP at once.
+    connections: int = Field(1000, ge=1, le=100_000)
+    #: Rows of a page of `GET /v1/tables/..`.
+    page: int = Field(10_000, ge=1, le=1_000_000)
+
+
+class ServeConfig(Resource):
+    """How `headwater serve` opens its doors. A port that is null leaves its door shut; 0 takes any that is free."""
+
+    host: str = "127.0.0.1"
+    http_port: int | None = Field(8080, ge=0, le=65535)
+    flight_port: int | None = Field(8815, ge=0, le=65535)
+    pg_port: int | None = Field(5433, ge=0, le=65535)
+    #: `auto` is on, but for a host that is this machine alone.
+    tls: Literal["auto", "always", "never"] = "auto"
+    certificate: str | None = None
+    key: str | None = None
+    names: Strings = ()
+    limits: ServeLimits = ServeLimits()
+
+
 class ProjectConfig(Resource):
     """`headwater.yaml` (merged with `headwater.local.yaml`)."""
 
@@ -42,3 +107,5 @@ class ProjectConfig(Resource):
     default_environment: str = DEFAULT_ENVIRONMENT
     threads: int | None = Field(None, ge=1, le=256)
     memory_limit: str | None = None
+    security: SecurityConfig = SecurityConfig()
+    serve: ServeConfig = ServeConfig()

@@ -323,6 +323,37 @@ class StateStore:
             _copy(copy, self)
         self._write(lambda connection: connection.execute(sa.update(t.leases).values(holder=None, expires_at=None)))
 
+    # -- for the rooms above that keep tables of their own here -------------------------------------------------------
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the store's times come from."""
+        return self._clock
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """What `work` gives inside one transaction that only reads. Raises StateError kinds."""
+        with translated(self.where), self._reader.begin() as connection:
+            return work(connection)
+
+    def write(self, work: Callable[[sa.Connection], T], *, turn: int | None = None) -> T:
+        """What `work` gives inside one transaction. Raises StateError kinds; then nothing is written.
+
+        Writers of a SQLite store wait for each other anyway; with `turn`, a number of its own for each purpose, those of a Postgres store do too.
+        """
+
+        def in_turn(connection: sa.Connection) -> T:
+            if turn is not None and connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": turn})
+            return work(connection)
+
+        return self._write(in_turn)
+
+    def make_durable(self) -> None:
+        """Brings all that was committed to the disk, so that it outlives the machine's power."""
+        if self._engine.dialect.name == "sqlite":
+            with translated(self.where), self._engine.connect() as connection:
+                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(FULL)")  # type: ignore[union-attr]
+
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         with translated(self.where), self._engine.begin() as connection:
             return work(connection)

@@ -1,4 +1,5 @@
-"""The control plane's tables. What they hold can be lost without harm: positions, loads and publications live in the lake."""
+"""The control plane's tables. Losing them harms no data: positions, loads and publications live in the lake. Users, approved access and the audit
+live here alone; that an audit went missing is seen by the heads of it that stand in the lake."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 #: The newest migration in `migrations/versions`; a store at this version is opened without looking at the migrations at all.
-VERSION = "0001"
+VERSION = "0002"
 #: All versions this code knows, oldest first. A store at any other was written by newer code.
-KNOWN_VERSIONS = ("0001",)
+KNOWN_VERSIONS = ("0001", "0002")
 
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
@@ -95,6 +96,109 @@ leases = sa.Table(
     sa.Column("ttl_seconds", sa.Float),
     sa.Column("expires_at", UtcTime),
     sa.Index("leases_holder", "holder"),
+)
+
+#: People and service accounts. `name_key` is the name in lower case: no two names differ by case alone.
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("name_key", sa.String(128), nullable=False, unique=True),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("is_admin", sa.Boolean, nullable=False),
+    sa.Column("groups", sa.JSON, nullable=False),
+    sa.Column("password_hash", sa.String),
+    sa.Column("password_is_generated", sa.Boolean, nullable=False),
+    #: StoredKey and ServerKey of SCRAM for a generated password; a password that a person chose never has them.
+    sa.Column("scram", sa.String),
+    sa.Column("password_changed_at", UtcTime),
+    sa.Column("must_rotate", sa.Boolean, nullable=False),
+    sa.Column("oidc_subject", sa.String),
+    sa.Column("is_disabled", sa.Boolean, nullable=False),
+    sa.Column("failed_attempts", sa.Integer, nullable=False),
+    sa.Column("locked_until", UtcTime),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("last_login_at", UtcTime),
+)
+
+#: Of a token only hashes are kept.
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("user_name", sa.String(128), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("scram", sa.String, nullable=False),
+    sa.Column("scope", sa.JSON),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime),
+    sa.Column("last_used_at", UtcTime),
+    sa.Column("revoked_at", UtcTime),
+    sa.Index("tokens_user", "user_name"),
+)
+
+#: What the store made up once for itself, such as the key that salts come from.
+identity = sa.Table("identity", metadata, sa.Column("name", sa.String(32), primary_key=True), sa.Column("value", sa.String, nullable=False))
+
+#: Access for a time: asked for, approved or refused, taken back.
+access_requests = sa.Table(
+    "access_requests",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("environment", sa.String, nullable=False),
+    sa.Column("user_name", sa.String(128), nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("action", sa.String(16)),
+    sa.Column("role", sa.String),
+    sa.Column("columns", sa.JSON, nullable=False),
+    sa.Column("unmask", sa.JSON, nullable=False),
+    sa.Column("purpose", sa.JSON, nullable=False),
+    sa.Column("until", UtcTime, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("requested_by", sa.String(128), nullable=False),
+    sa.Column("requested_at", UtcTime, nullable=False),
+    sa.Column("approved_by", sa.String(128)),
+    sa.Column("approved_at", UtcTime),
+    sa.Column("revoked_by", sa.String(128)),
+    sa.Column("revoked_at", UtcTime),
+    sa.Index("access_requests_user", "environment", "user_name"),
+)
+
+#: One row of the audit after the other; each holds the hash of the one before.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("environment", sa.String, nullable=False),
+    sa.Column("query_id", sa.String, nullable=False),
+    sa.Column("principal", sa.String, nullable=False),
+    sa.Column("groups", sa.JSON, nullable=False),
+    sa.Column("door", sa.String(16), nullable=False),
+    sa.Column("address", sa.String),
+    sa.Column("purpose", sa.String),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("sql", sa.String, nullable=False),
+    sa.Column("tables", sa.JSON, nullable=False),
+    sa.Column("columns", sa.JSON, nullable=False),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("decision", sa.String(8), nullable=False),
+    sa.Column("error", sa.String, nullable=False),
+    sa.Column("policy_version", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Index("audit_at", "at"),
+    sa.Index("audit_principal", "principal", "at"),
+)
+
+#: One row: which chain the audit is, and where it ends.
+audit_chain = sa.Table(
+    "audit_chain",
+    metadata,
+    sa.Column("chain", sa.String(32), primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
 )
 
 version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))

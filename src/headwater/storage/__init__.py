@@ -20,6 +20,7 @@ from headwater.storage.changes import (
     TableState,
 )
 from headwater.storage.consistency import Inconsistency
+from headwater.storage.gate import Access, Described, VisibleColumn, VisibleTable
 from headwater.storage.history import TableDiff, TableVersion
 from headwater.storage.lake import Lake
 from headwater.storage.maintenance import MaintenanceReport, Pin
@@ -31,6 +32,7 @@ __all__ = [
     "LAKE_EXTENSIONS",
     "NEVER_PUBLISHED",
     "THIS_COMMIT",
+    "Access",
     "BackupReport",
     "Commit",
     "Definition",
@@ -38,6 +40,7 @@ __all__ = [
     "DeleteAll",
     "DeleteKeys",
     "DeleteWhere",
+    "Described",
     "Inconsistency",
     "Lake",
     "LakeState",
@@ -55,6 +58,8 @@ __all__ = [
     "TableDiff",
     "TableState",
     "TableVersion",
+    "VisibleColumn",
+    "VisibleTable",
     "read_backup",
     "restore_lake",
 ]

@@ -66,7 +66,8 @@ class Definition:
     """What a table is, committed with its rows. `kind` is `stream`, `view`, `table`, `incremental` or `snapshot`.
 
     `fingerprint` changes when the code or kind does; `sql` is the model's statement ("" for streams and Python); `inputs` are the tables it reads;
-    `body` is JSON-compatible: kind arguments, checks, lineage edges (value, influence), owner, tags, publish_group, primary_key.
+    `body` is JSON-compatible: kind arguments, checks, lineage edges (value, influence), where labels came from, owner, tags, publish_group,
+    primary_key.
     """
 
     kind: str
@@ -201,7 +202,7 @@ class Commit:
 class TableState:
     """All that is known of one deployed table at one snapshot, read from the system tables.
 
-    `changed_snapshot` is the newest commit that changed its rows or (for a view) its definition; `published_snapshot` None means that it follows
+    `changed_snapshot` is the newest commit that changed its rows or (for a view) its statement; `published_snapshot` None means that it follows
     head, `NEVER_PUBLISHED` (-1) that readers see nothing of it yet. `published_changed_snapshot` is `changed_snapshot` as readers see it: what a
     model that reads this table compares with the `inputs` of its last load. `position` is the merged value.
     """

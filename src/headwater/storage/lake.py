@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.engine import Connection, Engine, Result
 from headwater.errors import TableNotFound
+from headwater.security.audited import AuditHead
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
+from headwater.storage.anchors import anchor, read_anchors
 from headwater.storage.backup import BackupReport, backup_lake
 from headwater.storage.catalog import CatalogAddress
 from headwater.storage.changes import Commit, LoadRecord, RowChanges, Staged, TableChange, TableState
 from headwater.storage.commit import CommitWriter
 from headwater.storage.consistency import Inconsistency, check_consistency
 from headwater.storage.core import Core
+from headwater.storage.gate import Access, Described, Door, VisibleTable
 from headwater.storage.history import TableDiff, TableVersion, diff_table, list_versions
 from headwater.storage.maintenance import ORPHAN_GRACE, READER_GRACE, Maintenance, MaintenanceReport, Pin, list_pins
 from headwater.storage.opening import open_core
 from headwater.storage.publishing import make_restore_change, pin, publish
 from headwater.storage.quarantine import QuarantinedRow, count_quarantine, read_quarantine
-from headwater.storage.reading import Reading, read_published
+from headwater.storage.reading import Reading
 from headwater.storage.relations import is_visible, published_columns, select_at, select_changes, select_coming_changes, select_future
 from headwater.storage.state import LakeState
 
@@ -39,6 +42,7 @@ class Lake:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._door = Door(core)
 
     @classmethod
     def open(
@@ -220,14 +224,37 @@ class Lake:
 
     # -- reading back ------------------------------------------------------------------------------------------------
 
-    def read_as(self, principal: str, sql: str, *, at: int | datetime | None = None, head: bool = False, macros: Iterable[str] = ()) -> Reading:
-        """Runs one query over what is published, consistent across all tables it names; views are expanded with what is published of their inputs.
+    def read_as(
+        self,
+        access: Access,
+        sql: str,
+        *,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        at: int | datetime | None = None,
+        head: bool = False,
+        macros: Iterable[str] = (),
+        started: Callable[[Callable[[], None]], None] | None = None,
+    ) -> Reading:
+        """Runs one query over what is published, as far as `access` lets it be seen, consistent across all tables it names.
 
-        `at` gives what was published at a snapshot or time (aware). `head` reads the raw lake instead. `macros` are CREATE MACRO statements the query
-        may use. System tables are read as `headwater.loads` and so on. Raises StatementRefused (not one query, or it reads anything but tables),
-        TableNotFound, SnapshotNotFound, and the engine's QueryErrors.
+        The one way by which rows reach anybody. `parameters` are bound to `?` and `$1`, or by name. `at` gives what was published at a snapshot or
+        time (aware). `head`, the owner's alone, reads the raw lake instead. `macros` are CREATE MACRO statements the query may use. System tables
+        are read as `headwater.loads` and so on. It may compute for long before it returns: `started` is called before that with the function that
+        interrupts it from another thread. Written to the audit before it returns. Raises StatementRefused (not one query, or more than
+        reading tables), TableNotFound (also for what may not be seen), SnapshotNotFound, LimitExceeded, and the engine's QueryErrors; to anybody but
+        the owner without values and names, which only the audit is told.
         """
-        return read_published(self._core, sql, at=at, head=head, macros=macros)
+        return self._door.read(access, sql, parameters, at, head, macros, started)
+
+    def describe_as(
+        self, access: Access, sql: str, parameter_types: Sequence[str | None] = (), *, macros: Iterable[str] = ()
+    ) -> Described:  # fmt: skip
+        """Columns and parameters of a query; runs nothing. `parameter_types` are those known, in order; None where one isn't. Raises as `read_as`."""
+        return self._door.describe(access, sql, parameter_types, macros)
+
+    def tables_as(self, access: Access, *, macros: Iterable[str] = ()) -> list[VisibleTable]:
+        """The tables that `access` may select from, each with the columns it shows, by name."""
+        return self._door.tables(access, macros)
 
     def position_at(self, table: TableName, snapshot: int) -> Mapping[str, Any]:
         """The table's position as of a snapshot; empty when it had none."""
@@ -237,20 +264,53 @@ class Lake:
         """The commits that changed the table, newest first, with the snapshot at which each can still be read. Raises TableNotFound."""
         return list_versions(self._core, self.table_state(table))
 
-    def diff(self, table: TableName, first: int, second: int, *, key: Sequence[str] | None = None, limit: int = 20) -> TableDiff:
+    def diff(
+        self, table: TableName, first: int, second: int, *, key: Sequence[str] | None = None, limit: int = 20, access: Access | None = None
+    ) -> TableDiff:
         """What changed in a table from snapshot `first` to `second`, with up to `limit` rows.
 
-        Rows are matched by `key`, else by the key of the table's definition, else as whole rows. Raises TableNotFound, SnapshotNotFound, UsageError.
+        Rows are matched by `key`, else by the key of the table's definition, else as whole rows. `access` is who asks (None: Headwater itself): they
+        must see the whole table. Raises TableNotFound, SnapshotNotFound, UsageError.
         """
+        if access is not None:
+            self._door.vouch(access, table, "select", f"diff {table} {first} {second}", (first, second))
         return diff_table(self._core, self.table_state(table), first, second, None if key is None else tuple(key), limit)
 
-    def quarantine(self, table: TableName | None = None, *, state: str | None = "waiting", ids: Sequence[str] | None = None) -> list[QuarantinedRow]:
-        """Rows that broke their contract, oldest first; `state` None gives those done with too."""
-        return read_quarantine(self._core, table, state, ids)
+    def quarantine(
+        self, table: TableName | None = None, *, state: str | None = "waiting", ids: Sequence[str] | None = None, access: Access | None = None
+    ) -> list[QuarantinedRow]:
+        """Rows that broke their contract, oldest first; `state` None gives those done with too.
+
+        `access` is who asks (None: Headwater itself): what they may not see whole, by the right `quarantine`, is left out.
+        """
+        found = read_quarantine(self._core, table, state, ids)
+        if access is None:
+            return found
+        shown = set()
+        for name in sorted({row.table for row in found}):
+            try:
+                self._door.vouch(access, name, "quarantine", f"quarantine {name}")
+                shown.add(name)
+            except TableNotFound:
+                continue
+        return [row for row in found if row.table in shown]
 
     def quarantine_counts(self) -> dict[TableName, int]:
         """How many rows of each table wait."""
         return count_quarantine(self._core)
+
+    # -- the audit's heads -------------------------------------------------------------------------------------------
+
+    def anchor_audit(self, head: AuditHead, *, author: str = "") -> int | None:
+        """Puts the head of the audit's chain into the lake, in a commit of its own; gives its snapshot, None where it stands there already.
+
+        Raises LakeReadOnly, CommitConflict.
+        """
+        return anchor(self._core, head, author)
+
+    def audit_anchors(self) -> list[AuditHead]:
+        """All heads that were put into the lake, the oldest first."""
+        return read_anchors(self._core)
 
     # -- keeping -----------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,14 @@
-"""Reading back: one SELECT over what is published, consistent across tables, on a connection of its own."""
+"""Reading back: the rows of one query on a connection of its own, and the owner's way for statements that can't be rewritten."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from headwater.engine import Connection, Result, Workspace, parse_statements, parse_tree, tables_named
+from headwater.engine import Connection, Result, Workspace, parse_statements, parse_tree, tables_named, translated
 from headwater.errors import SnapshotNotFound, StatementRefused, TableNotFound
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
 from headwater.storage.changes import NEVER_PUBLISHED, TableState
@@ -38,13 +38,41 @@ ALLOWED_TABLE_FUNCTIONS: Final = frozenset(
 )
 
 
-class Reading:
-    """The rows of one query, on a connection and a workspace of its own; both are given back by `close`, or when all rows have been read."""
+_ROWS_AT_ONCE: Final = 10_000
 
-    def __init__(self, result: Result, connection: Connection, workspace: Workspace) -> None:
+
+class Guard:
+    """What a reading does with errors, and how much it lets through. This one: everything, as it is."""
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def count_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raises LimitExceeded when that was too much."""
+
+    def count_batch(self, batch: pa.RecordBatch) -> None:
+        """Raises LimitExceeded when that was too much."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether rows have to be counted as they come."""
+        return False
+
+    def close(self) -> None:
+        """Idempotent."""
+
+
+class Reading:
+    """The rows of one query, on a connection of its own; `release` gives back what it stands on when it is closed, or all rows have been read."""
+
+    def __init__(self, result: Result, connection: Connection, release: Callable[[], None], guard: Guard | None = None) -> None:
         self._result = result
         self._connection = connection
-        self._workspace: Workspace | None = workspace
+        self._release: Callable[[], None] | None = release
+        self._guard = guard or Guard()
 
     @property
     def columns(self) -> list[str]:
@@ -56,32 +84,63 @@ class Reading:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         try:
-            return self._result.fetchall()
+            with self._guard:
+                if not self._guard.is_limited:
+                    return self._result.fetchall()
+                rows: list[tuple[Any, ...]] = []
+                while some := self._result.fetchmany(_ROWS_AT_ONCE):
+                    self._guard.count_rows(some)
+                    rows += some
+                return rows
         finally:
             self.close()
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        return self._result.fetchone()
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
 
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
-        return self._result.fetchmany(size)
+        with self._guard:
+            rows = self._result.fetchmany(size)
+            self._guard.count_rows(rows)
+            return rows
 
     def scalar(self) -> Any:
         """The first column of the first row; None when there is no row."""
         try:
-            return self._result.scalar()
+            row = self.fetchone()
+            return None if row is None else row[0]
         finally:
             self.close()
 
     def arrow(self) -> pa.Table:
         try:
-            return self._result.arrow()
+            if self._guard.is_limited:
+                return self.batches().read_all()
+            with self._guard:
+                return self._result.arrow()
         finally:
             self.close()
 
     def batches(self, rows: int = 100_000) -> pa.RecordBatchReader:
         """Arrow batches, streamed. Close this reading when the last has been taken."""
-        return self._result.batches(rows)
+        import pyarrow as pa  # an optional part
+
+        with self._guard:
+            reader = self._result.batches(rows)
+        return pa.RecordBatchReader.from_batches(reader.schema, self._counted(reader))
+
+    def _counted(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The batches, their errors ours: Arrow tells an error of the engine whole, values and all."""
+        while True:
+            with self._guard:
+                try:
+                    with translated():
+                        batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+                self._guard.count_batch(batch)
+            yield batch
 
     def interrupt(self) -> None:
         """Stops the query, from another thread."""
@@ -89,11 +148,10 @@ class Reading:
 
     def close(self) -> None:
         """Idempotent."""
-        workspace, self._workspace = self._workspace, None
-        if workspace is not None:
-            rollback(self._connection)
-            self._connection.close()
-            workspace.close()
+        release, self._release = self._release, None
+        if release is not None:
+            self._guard.close()
+            release()
 
     def __enter__(self) -> Reading:
         return self
@@ -102,20 +160,24 @@ class Reading:
         self.close()
 
 
-def read_published(core: Core, sql: str, *, at: int | datetime | None, head: bool, macros: Iterable[str]) -> Reading:
-    """See `Lake.read_as`."""
+def read_in_workspace(core: Core, sql: str, *, at: int | datetime | None, head: bool, macros: Iterable[str], guard: Guard) -> Reading:
+    """The owner's way for a statement that DuckDB parses and doesn't serialize: a view of each table's name, the statement as it is."""
     names = named_tables(sql)
     workspace = Workspace(core.engine, macros=macros)
     connection = workspace.connection()
-    try:
-        base = core.begin(connection)
-        state, limit = _state_as_of(core, connection, base, at)
-        _Views(core, workspace, connection, state, base, limit, head).define(names)
-        return Reading(connection.execute(sql), connection, workspace)
-    except BaseException:
+
+    def release() -> None:
         rollback(connection)
         connection.close()
         workspace.close()
+
+    try:
+        base = core.begin(connection)
+        state, limit = state_as_of(core, connection, base, at)
+        _Views(core, workspace, connection, state, base, limit, head).define(names)
+        return Reading(connection.execute(sql), connection, release, guard)
+    except BaseException:
+        release()
         raise
 
 
@@ -190,7 +252,7 @@ def snapshot_at(core: Core, connection: Connection, at: int | datetime, base: in
     return int(found)
 
 
-def _state_as_of(core: Core, connection: Connection, base: int, at: int | datetime | None) -> tuple[LakeState, int | None]:
+def state_as_of(core: Core, connection: Connection, base: int, at: int | datetime | None) -> tuple[LakeState, int | None]:
     if at is None:
         return core.state_on(connection, base), None
     limit = snapshot_at(core, connection, at, base)

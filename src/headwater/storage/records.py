@@ -71,13 +71,18 @@ def record_rows(
 
 
 def changed_version(change: TableChange, known: TableState | None, columns: tuple[Column, ...], rows_deleted: int, snapshot_id: int) -> int:
-    """The newest commit that changed the table's rows or (for a view) its definition, once `change` is committed as `snapshot_id`."""
+    """The newest commit that changed the table's rows or (for a view) its statement, once `change` is committed as `snapshot_id`."""
     if known is None:
         return snapshot_id
     if change.definition.kind == "view" or known.definition.kind == "view":
-        return known.changed_snapshot if same_definition(known.definition, change.definition) else snapshot_id
+        return known.changed_snapshot if _same_rows(known.definition, change.definition) else snapshot_id
     has_changed = rows_deleted > 0 or bool(change.staged and change.staged.rows) or (bool(columns) and _shape(known.columns) != _shape(columns))
     return snapshot_id if has_changed else known.changed_snapshot
+
+
+def _same_rows(first: Definition, second: Definition) -> bool:
+    """Whether two definitions, one of them a view's, give the same rows; what is said of them beside that may differ."""
+    return (first.kind, first.fingerprint, first.sql, tuple(first.inputs)) == (second.kind, second.fingerprint, second.sql, tuple(second.inputs))
 
 
 def _shape(columns: Sequence[Column]) -> list[tuple[str, str]]:

@@ -1,0 +1,230 @@
+"""The lake behind the doors: who comes in, by the users of the state store; what they see, by the gate; each query in the audit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from headwater.api.users import users_of
+from headwater.errors import UsageError
+from headwater.security.audit import AuditLog
+from headwater.security.keys import mask_keys
+from headwater.security.network import Turns, limits_of
+from headwater.serving.server import OpenDoor, Running, serve_all
+from headwater.storage.gate import Access, VisibleColumn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headwater.orchestration import Session
+    from headwater.project import LoadedProject
+    from headwater.security.principals import Principal
+    from headwater.security.scram import ScramSecret
+    from headwater.security.users import Users
+    from headwater.serving.session import Answer, Described, VisibleTable
+    from headwater.spec.policies import Door
+    from headwater.spec.project import ServeConfig
+    from headwater.storage import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    columns: tuple[_Column, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Relationship:
+    column: str
+    to: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    name: str
+    kind: str
+    columns: tuple[VisibleColumn, ...]
+    primary_key: tuple[str, ...]
+    relationships: tuple[_Relationship, ...]
+    description: str | None
+
+
+class _Rows:
+    """A reading that gives its turn back when it is closed."""
+
+    def __init__(self, reading: Reading, release: Callable[[], None]) -> None:
+        self._reading = reading
+        self._release: Callable[[], None] | None = release
+
+    @property
+    def columns(self) -> list[str]:
+        return self._reading.columns
+
+    @property
+    def types(self) -> list[str]:
+        return self._reading.types
+
+    def batches(self, rows: int = 100_000) -> pa.RecordBatchReader:
+        return self._reading.batches(rows)
+
+    def interrupt(self) -> None:
+        self._reading.interrupt()
+
+    def close(self) -> None:
+        release, self._release = self._release, None
+        self._reading.close()
+        if release is not None:
+            release()
+
+
+class LakeService:
+    """`serving.session.Service` over an open session: one environment of one project. Thread-safe."""
+
+    def __init__(self, loaded: LoadedProject, session: Session, turns: Turns | None = None) -> None:
+        self._loaded = loaded
+        self._session = session
+        self._users: Users = users_of(loaded, session.state)
+        self._audit = AuditLog(session.state, loaded.environment)
+        self._keys = mask_keys(loaded.directory)
+        self._turns = turns if turns is not None else Turns()
+
+    @property
+    def name(self) -> str:
+        return self._loaded.config.name
+
+    def reloaded(self, loaded: LoadedProject) -> LakeService:
+        """The same lake under a project's newer files."""
+        return LakeService(loaded, self._session, self._turns)
+
+    # -- who ---------------------------------------------------------------------------------------------------------
+
+    def login_password(self, user: str, password: str, *, door: Door, address: str | None) -> Principal:
+        return self._users.login(user, password, door=door, address=address)
+
+    def login_token(self, token: str, *, door: Door, address: str | None) -> Principal:
+        return self._users.login_token(token, door=door, address=address)
+
+    def scram_secret(self, user: str) -> ScramSecret | None:
+        return self._users.scram_verifier(user)
+
+    def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
+        return self._users.login_scram(user, credential, door=door, address=address)
+
+    def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
+        self._users.scram_failed(user, door=door, address=address)
+
+    # -- what --------------------------------------------------------------------------------------------------------
+
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
+        given = [None if name == "UNKNOWN" else name for name in parameter_types]
+        found = self._session.lake.describe_as(self._access(principal), sql, given, macros=self._loaded.macros)
+        return _Described(tuple(_Column(*column) for column in found.columns), found.parameters)
+
+    def run(
+        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
+    ) -> Answer:  # fmt: skip
+        access = self._access(principal)
+        with ExitStack() as undo:
+            self._turns.begin(access.principal, access.limits)
+            undo.callback(self._turns.end, access.principal)
+            reading = self._session.lake.read_as(access, sql, parameters=parameters, macros=self._loaded.macros, started=started)
+            return _Rows(reading, undo.pop_all().close)
+
+    def tables(self, principal: Principal) -> Sequence[VisibleTable]:
+        return [
+            _Table(
+                str(table.name),
+                table.kind,
+                table.columns,
+                table.primary_key,
+                tuple(_Relationship(str(one["column"]), str(one["to"]), str(one["field"])) for one in table.relationships),
+                table.description,
+            )
+            for table in self._session.lake.tables_as(self._access(principal))
+        ]
+
+    def version(self, principal: Principal) -> str | None:
+        """Changes with every commit, and with whatever the policies make of this principal now."""
+        access = self._access(principal)
+        said = repr((self._session.lake.head(), access.policies.version, access.principal, _next_turn(access)))
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+    def check(self) -> None:
+        self._session.lake.head()
+        self._users.has_any()
+
+    def _access(self, principal: Principal) -> Access:
+        """The principal as they are now: disabled, out of groups, or with what was approved meanwhile."""
+        now = self._users.renew(principal)
+        policies = self._users.policies()
+        return Access(
+            now,
+            policies,
+            self._keys,
+            datetime.now(UTC),
+            limits_of(policies, now),
+            audit=self._audit.append,
+            database=self.name,
+        )
+
+
+def _next_turn(access: Access) -> str:
+    """The day and hour: grants begin and end by the clock, and an answer that is the same for an hour more is no loss."""
+    return f"{access.at:%Y-%m-%d %H:%M}"
+
+
+class Server:
+    """Open doors over a project's lake. Use it in a `with`, or `stop` it."""
+
+    def __init__(self, service: LakeService, session: Session, running: Running) -> None:
+        self._service = service
+        self._session = session
+        self._running = running
+
+    @property
+    def doors(self) -> tuple[OpenDoor, ...]:
+        return self._running.doors
+
+    def reload(self, loaded: LoadedProject) -> None:
+        """From the next query on, policies and definitions are those of `loaded`; queries that run end as they began."""
+        self._service = self._service.reloaded(loaded)
+        self._running.reload(self._service)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until it was stopped; False when that took longer than `seconds`."""
+        return self._running.wait(seconds)
+
+    def stop(self) -> None:
+        """Lets queries that run end, and closes all. Idempotent."""
+        self._running.stop()
+        self._session.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def open_doors(loaded: LoadedProject, session: Session, settings: ServeConfig, ready: Callable[[OpenDoor], None]) -> Server:
+    """Opens the doors `settings` has ports for. Owns `session` from then on. Raises DoorClosed, UsageError without any user."""
+    service = LakeService(loaded, session)
+    if not users_of(loaded, session.state).has_any():
+        raise UsageError(
+            "nobody could come in: there is no user yet",
+            expected="at least one",
+            hint="headwater user add NAME, then a role for them in policies/; see docs/users.md",
+        )
+    return Server(service, session, serve_all(service, settings, directory=loaded.directory, ready=ready))

@@ -1,0 +1,393 @@
+"""Who may come in, what they get for a time, and what was done: users, requests for access, the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, StateUnavailable, StorageFull, UsageError
+from headwater.secrets import resolve
+from headwater.spec._base import parse_duration
+from headwater.spec.names import TableName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headwater.orchestration import Session
+    from headwater.project import LoadedProject
+    from headwater.security.audit import AuditFilter, AuditLog, AuditRow, Verification
+    from headwater.security.principals import Principal
+    from headwater.security.requests import AccessRequest, AccessRequests, RequestState
+    from headwater.security.review import Review
+    from headwater.security.users import TokenInfo, UserInfo, Users
+    from headwater.spec.policies import Action
+    from headwater.state import StateStore
+
+#: A token that says who calls; without it the caller is the owner, who has the credentials of the lake anyway.
+TOKEN_VARIABLE = "HEADWATER_TOKEN"
+
+
+def open_state(loaded: LoadedProject) -> StateStore:
+    """The state store of a project's environment. Raises StateError kinds, UnresolvedReference."""
+    from headwater.state import StateStore  # and with it SQLAlchemy
+
+    url = resolve(loaded.config.state, project_dir=loaded.directory, environ=loaded.environ)
+    return StateStore.open(url, loaded.directory)
+
+
+def users_of(loaded: LoadedProject, state: StateStore) -> Users:
+    """The users of a project's environment, as its settings want them let in, each login audited."""
+    from headwater.security.audit import AuditLog
+    from headwater.security.oidc import OidcProviders
+    from headwater.security.passwords import Passwords
+    from headwater.security.users import Users
+    from headwater.spec.project import OidcConfig
+
+    security = loaded.config.security
+    providers = {
+        name: OidcConfig.model_validate(resolve(config.model_dump(), project_dir=loaded.directory, environ=loaded.environ))
+        for name, config in security.oidc.items()
+    }
+    return Users(
+        state,
+        loaded.policies,
+        environment=loaded.environment,
+        passwords=Passwords(security.passwords, loaded.directory),
+        oidc=OidcProviders(providers) if providers else None,
+        audit=AuditLog(state, loaded.environment),
+    )
+
+
+class _Room:
+    """What all of them need: the project and its state store, open as long as a call lasts."""
+
+    def __init__(self, loaded: LoadedProject) -> None:
+        self._loaded = loaded
+
+    def _state(self) -> closing[StateStore]:
+        return closing(open_state(self._loaded))
+
+    def _caller(self, state: StateStore) -> Principal:
+        """Who calls: the user of the token in HEADWATER_TOKEN, else the owner. Raises AuthenticationFailed."""
+        from headwater.security.principals import OWNER
+
+        token = self._loaded.environ.get(TOKEN_VARIABLE)
+        return users_of(self._loaded, state).login_token(token, door="local") if token else OWNER
+
+    def _administrator(self, state: StateStore) -> Principal:
+        caller = self._caller(state)
+        if caller.kind != "owner" and not caller.is_admin:
+            from headwater.errors import ApprovalRefused
+
+            raise ApprovalRefused(f"{caller.name} isn't an administrator", state="nothing was changed")
+        return caller
+
+    def _note(self, state: StateStore, caller: Principal, action: str, what: str, tables: Sequence[TableName] = ()) -> None:
+        from headwater.security.audit import AuditLog, new_query_id
+        from headwater.security.audited import Audited
+
+        record = Audited(
+            at=state.clock(),
+            query_id=new_query_id(),
+            principal=caller.name,
+            action=action,
+            decision="allowed",
+            sql=what,
+            tables=tuple(map(str, tables)),
+            policy_version=self._loaded.policies.version,
+            groups=tuple(sorted(caller.groups)),
+        )
+        AuditLog(state, self._loaded.environment).append(record)
+
+
+class UsersRoom(_Room):
+    """`project.users`. Whoever HEADWATER_TOKEN says must be an administrator; without it, it is the owner who calls. Each change is audited."""
+
+    def add(
+        self,
+        name: str,
+        *,
+        admin: bool = False,
+        service: bool = False,
+        groups: Sequence[str] = (),
+        password: str | None = None,
+        oidc: bool = False,
+    ) -> str | None:
+        """Adds a user; gives the password made for them, unless one was given, or `oidc` says that they come by a provider or tokens alone.
+
+        Raises UsageError, PasswordRefused.
+        """
+        if oidc and password is not None:
+            raise UsageError("a user who comes by a provider has no password here", expected="one of the two")
+        with self._state() as state:
+            caller = self._administrator(state)
+            made = users_of(self._loaded, state).add(
+                name, kind="service" if service else "user", is_admin=admin, groups=groups, password=password, generate=not oidc
+            )
+            said = [word for word, is_so in (("admin", admin), ("service", service), ("oidc", oidc)) if is_so]
+            self._note(state, caller, "user", f"add {name}{''.join(f' {word}' for word in said)}{''.join(f' group={group}' for group in groups)}")
+            return made
+
+    def passwd(self, name: str, password: str | None = None, *, must_rotate: bool = False) -> str | None:
+        """A new password; gives the one made where none is given. Sessions of the old one end. Raises UsageError, PasswordRefused."""
+        with self._state() as state:
+            caller = self._administrator(state)
+            made = users_of(self._loaded, state).passwd(name, password, must_rotate=must_rotate)
+            self._note(state, caller, "user", f"passwd {name}")
+            return made
+
+    def disable(self, name: str) -> None:
+        """Keeps a user out, and ends their sessions at their next statement. Raises UsageError."""
+        with self._state() as state:
+            caller = self._administrator(state)
+            users_of(self._loaded, state).disable(name)
+            self._note(state, caller, "user", f"disable {name}")
+
+    def enable(self, name: str) -> None:
+        """Lets a user in again, and unlocks them. Raises UsageError."""
+        with self._state() as state:
+            caller = self._administrator(state)
+            users_of(self._loaded, state).enable(name)
+            self._note(state, caller, "user", f"enable {name}")
+
+    def token(self, name: str, *, expires: str | timedelta | None = None, scope: Sequence[str] = ()) -> tuple[str, TokenInfo]:
+        """A new token, to be shown once, and what is kept of it. `expires` is a duration. Raises UsageError."""
+        with self._state() as state:
+            caller = self._administrator(state)
+            ends = None if expires is None else _duration(expires)
+            token, info = users_of(self._loaded, state).token(name, expires=ends, scope=scope or None)
+            self._note(state, caller, "user", f"token {info.user} {info.id}")
+            return token, info
+
+    def tokens(self, name: str | None = None) -> Sequence[TokenInfo]:
+        """All tokens, revoked and ended ones too; never the tokens themselves. Raises UsageError."""
+        with self._state() as state:
+            self._administrator(state)
+            return users_of(self._loaded, state).tokens(name)
+
+    def revoke(self, id: str) -> TokenInfo:
+        """Ends a token. Raises UsageError."""
+        with self._state() as state:
+            caller = self._administrator(state)
+            info = users_of(self._loaded, state).revoke(id)
+            self._note(state, caller, "user", f"revoke {info.user} {info.id}")
+            return info
+
+    def list(self) -> Sequence[UserInfo]:
+        """All users by name."""
+        with self._state() as state:
+            self._administrator(state)
+            return users_of(self._loaded, state).list()
+
+
+class RequestsRoom(_Room):
+    """`project.requests`: access for a time. The caller is whoever HEADWATER_TOKEN says, else the owner."""
+
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session], aware: Callable[[date | datetime], datetime]) -> None:
+        super().__init__(loaded)
+        self._session = session
+        self._aware = aware
+
+    def _requests(self, state: StateStore) -> AccessRequests:
+        from headwater.security.requests import AccessRequests
+
+        return AccessRequests(state, self._loaded.environment)
+
+    def request(
+        self,
+        table: str,
+        *,
+        until: str | date | datetime,
+        reason: str,
+        user: str | None = None,
+        action: Action | None = None,
+        role: str | None = None,
+        columns: Sequence[str] = (),
+        unmask: Sequence[str] = (),
+        purpose: Sequence[str] = (),
+    ) -> AccessRequest:
+        """Asks for access to a table: an action (without role and action: `select`), or what a role may do with it.
+
+        Raises UsageError, UnknownSelection. `user` is whom it is for: the caller, or whom the owner says. `until` is a time, or a duration from now.
+        """
+        if role is not None and role not in self._loaded.policies.roles:
+            raise UsageError(f"there is no role {role!r}", expected=", ".join(self._loaded.policies.roles) or "a role of policies/*.yaml")
+        with self._state() as state:
+            caller = self._caller(state)
+            if caller.kind == "owner" and user is None:
+                raise UsageError("whom is the access for?", expected="--user NAME, or a user's own token in HEADWATER_TOKEN")
+            name = self._loaded.find(table)
+            asked = self._requests(state).request(
+                user or caller.name,
+                name,
+                by=caller,
+                until=self._moment(until, state.clock()),
+                reason=reason,
+                action=action if action is not None or role is not None else "select",
+                role=role,
+                columns=columns,
+                unmask=unmask,
+                purpose=purpose,
+            )
+            self._note(state, caller, "request", f"{asked.id} for {asked.user}: {asked.action or asked.role} until {asked.until.isoformat()}", [name])
+            return asked
+
+    def approve(self, id: str, *, until: str | date | datetime | None = None) -> AccessRequest:
+        """Gives what was asked for, `until` then at most. Raises ApprovalRefused, UsageError."""
+        with self._state() as state:
+            caller = self._caller(state)
+            ends = None if until is None else self._moment(until, state.clock())
+            given = self._requests(state).approve(id, by=caller, policies=users_of(self._loaded, state).policies(), until=ends)
+            self._note(state, caller, "approve", f"{given.id} for {given.user} until {given.until.isoformat()}", [given.table])
+            return given
+
+    def revoke(self, id: str) -> AccessRequest:
+        """Takes access back, or refuses it. Raises ApprovalRefused, UsageError."""
+        with self._state() as state:
+            caller = self._caller(state)
+            taken = self._requests(state).revoke(id, by=caller, policies=users_of(self._loaded, state).policies())
+            self._note(state, caller, "revoke", f"{taken.id} of {taken.user}", [taken.table])
+            return taken
+
+    def list(self, *, user: str | None = None, state: RequestState | None = None) -> Sequence[AccessRequest]:
+        """Requests, the oldest first; a user who isn't an administrator sees their own and those they may decide."""
+        with self._state() as store:
+            caller = self._caller(store)
+            found = self._requests(store).list(user=user, state=state)
+            if caller.kind == "owner" or caller.is_admin:
+                return found
+            from headwater.security.decisions import Resource, decide
+
+            rules, now = users_of(self._loaded, store).policies(), store.clock()
+            return [
+                one
+                for one in found
+                if one.user == caller.name or decide(rules, caller, "approve", Resource(one.table), at=now).is_allowed
+            ]  # fmt: skip
+
+    def review(self, *, days: int = 90) -> Review:
+        """Which rights nobody used in the last `days`, by the audit, and the smaller policies that would have served all that was asked.
+
+        Proved by deciding every audited query again. Raises UsageError, ApprovalRefused.
+        """
+        from headwater.security.audit import AuditFilter, AuditLog
+        from headwater.security.decisions import ColumnLabels, Resource
+        from headwater.security.review import review, uses_of
+
+        if days < 1:
+            raise UsageError("a review looks back at least a day", found=str(days))
+        session = self._session()
+        self._administrator(session.state)
+        records = [
+            row.record for row in AuditLog(session.state, self._loaded.environment).rows(AuditFilter(since=session.clock() - timedelta(days=days)))
+        ]
+        known = users_of(self._loaded, session.state).list()
+        lake = session.lake.state()
+
+        def resource_of(table: TableName) -> Resource | None:
+            found = lake.find(table)
+            if found is None:
+                return None
+            return Resource(found.table, tuple(ColumnLabels(column.name, frozenset(column.labels)) for column in found.columns))
+
+        uses = uses_of(
+            records,
+            self._loaded.policies,
+            admins=frozenset(one.name for one in known if one.is_admin),
+            services=frozenset(one.name for one in known if one.kind == "service"),
+        )
+        return review(self._loaded.policies, uses, resource_of, queries=len({record.query_id for record in records}))
+
+    def _moment(self, text: str | date | datetime, now: datetime) -> datetime:
+        if isinstance(text, str):
+            try:
+                return now + parse_duration(text)
+            except ValueError:
+                pass
+            try:
+                text = datetime.fromisoformat(text)
+            except ValueError:
+                raise UsageError(f"{text!r} is neither a time nor a duration", expected="such as 2026-12-31, 2026-12-31T18:00 or '8 hours'") from None
+        return self._aware(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """Where the audit's chain ended, and the lake's snapshot that keeps it; None where it was there already, or nothing is audited yet."""
+
+    rows: int
+    snapshot_id: int | None
+
+
+class AuditRoom(_Room):
+    """`project.audit`."""
+
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session]) -> None:
+        super().__init__(loaded)
+        self._session = session
+
+    def _log(self, state: StateStore) -> AuditLog:
+        from headwater.security.audit import AuditLog
+
+        return AuditLog(state, self._loaded.environment)
+
+    def list(self, filter: AuditFilter | None = None, *, limit: int | None = 50) -> list[AuditRow]:
+        """The newest rows that the filter lets through, the oldest of them first. Raises ApprovalRefused for who hasn't the right `audit`."""
+        with self._state() as state:
+            self._auditor(state)
+            return self._log(state).rows(filter, limit=limit)
+
+    def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
+        """The same as an Arrow table, all of it: what `headwater.audit` holds."""
+        with self._state() as state:
+            self._auditor(state)
+            return self._log(state).arrow(filter)
+
+    def _auditor(self, state: StateStore) -> None:
+        from headwater.errors import ApprovalRefused
+        from headwater.security.decisions import Resource, decide
+
+        caller = self._caller(state)
+        if not decide(users_of(self._loaded, state).policies(), caller, "audit", Resource(), at=state.clock()).is_allowed:
+            raise ApprovalRefused(f"{caller.name} can't read the audit", expected="a grant of `audit`")
+
+    def anchor(self) -> Anchored:
+        """Puts the head of the audit's chain into the lake. Idempotent. Raises LakeReadOnly, CommitConflict."""
+        session = self._session()
+        head = self._log(session.state).head()
+        if head is None:
+            return Anchored(0, None)
+        return Anchored(head.seq, session.lake.anchor_audit(head, author="headwater"))
+
+    def hold(self) -> None:
+        """`anchor`, where there is something to hold; for after a run. What keeps it from being done now doesn't matter: the next run does it."""
+        try:
+            self.anchor()
+        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable):
+            pass
+
+    def verify(self) -> Verification:
+        """Reads the whole audit and compares it with the heads in the lake. Raises AuditBroken with the first of what is wrong."""
+        session = self._session()
+        found = self._log(session.state).verify(session.lake.audit_anchors())
+        if not found.is_sound:
+            first = found.faults[0]
+            more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
+            raise AuditBroken(
+                "the audit isn't as it was written",
+                expected=f"one unbroken chain, holding the {found.anchors} heads that the lake keeps",
+                found=f"{first.message}{more}",
+                state="nothing was changed",
+                hint="keep a copy of the state store as it is (headwater backup DIR), then look at the rows named",
+            )
+        return found
+
+
+def _duration(text: str | timedelta) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a duration", expected="such as 30d, '8 hours' or 36h") from error

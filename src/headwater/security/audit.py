@@ -1,0 +1,366 @@
+"""The audit: who asked for what, and what came of it. Rows are only ever added, and each holds the hash of the one before.
+
+So a row that is changed, removed, put in or moved breaks the chain, and `verify` finds it. Whoever can write the state store could write the whole
+chain anew, or cut off its end: therefore its head is put into the lake from time to time (`AuditHead`), and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import sqlalchemy as sa
+
+from headwater.errors import AuditUnwritable, StateError
+from headwater.security.audited import Audited, AuditHead, Outcome
+from headwater.state import StateStore
+from headwater.state import tables as t
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_APPENDING: Final = 7_203_420
+_CHUNK: Final = 2_000
+#: Faults beyond this are counted, not described.
+_MAX_FAULTS: Final = 100
+_HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
+
+
+def new_query_id() -> str:
+    """What one statement is called in errors and in the audit."""
+    return secrets.token_hex(8)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A row as it is kept: number `seq` from 1 without gaps."""
+
+    seq: int
+    environment: str
+    record: Audited
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the chain. `seq` is the row at or after which it shows."""
+
+    kind: Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost"]
+    seq: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found. Without faults the chain is as it was written, up to its newest anchor for certain."""
+
+    chain: str | None
+    rows: int
+    anchors: int
+    anchored_seq: int
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.faults
+
+
+@dataclass(slots=True)
+class _Waiting:
+    row: dict[str, Any]
+    is_done: bool = False
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows are wanted; None and empty: all."""
+
+    principal: str | None = None
+    action: str | None = None
+    decision: Outcome | None = None
+    table: str | None = None
+    query_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        """Those that the store can answer; `table` isn't among them."""
+        c = t.audit.c
+        pairs = [(c.principal, self.principal), (c.action, self.action), (c.decision, self.decision), (c.query_id, self.query_id)]
+        found = [column == value for column, value in pairs if value is not None]
+        if self.since is not None:
+            found.append(c.at >= self.since)
+        if self.until is not None:
+            found.append(c.at < self.until)
+        return found
+
+    def has_table(self, tables: Sequence[str]) -> bool:
+        return self.table is None or self.table.lower() in {name.lower() for name in tables}
+
+
+class AuditLog:
+    """The audit of one environment, in a store's one chain. Thread-safe; any number of processes may append at once."""
+
+    def __init__(self, state: StateStore, environment: str) -> None:
+        self._state = state
+        self._environment = environment
+        self._queue: list[_Waiting] = []
+        self._queue_lock = threading.Lock()
+        self._writing = threading.Lock()
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def append(self, record: Audited) -> None:
+        """Writes one row; it stands when this returns. Threads that come at once share one transaction. Raises AuditUnwritable."""
+        mine = _Waiting(_row_of(record, self._environment))
+        with self._queue_lock:
+            self._queue.append(mine)
+        with self._writing:
+            if not mine.is_done:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                self._write_all(batch)
+        if mine.error is not None:
+            raise AuditUnwritable(
+                "the audit can't be written",
+                found=mine.error.found if isinstance(mine.error, StateError) else type(mine.error).__name__,
+                state="what was asked for is not done, and nothing is shown",
+                hint="check `state:` in headwater.yaml, and that the store answers",
+            ) from mine.error
+
+    def _write_all(self, batch: Sequence[_Waiting]) -> None:
+        rows = [waiting.row for waiting in batch]
+        try:
+            self._state.write(lambda connection: _append(connection, rows), turn=_APPENDING)
+        except Exception as error:
+            if len(batch) > 1:  # one that can't be written doesn't take the others with it
+                for waiting in batch:
+                    self._write_all([waiting])
+            batch[0].error = error if len(batch) == 1 else batch[0].error
+        for waiting in batch:
+            waiting.is_done = True
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def head(self) -> AuditHead | None:
+        """Where the chain ends now, safe on disk; None while nothing is written."""
+        head = self._note()
+        if head is not None:
+            self._state.make_durable()
+        return head
+
+    def _note(self) -> AuditHead | None:
+        row = self._state.read(lambda connection: connection.execute(sa.select(t.audit_chain)).first())
+        return None if row is None else AuditHead(row.chain, row.seq, row.hash)
+
+    def rows(self, filter: AuditFilter | None = None, *, limit: int | None = None) -> list[AuditRow]:
+        """This environment's rows that the filter lets through: the newest `limit`, the oldest of them first."""
+        found: list[AuditRow] = []
+        for chunk in self._chunks(filter or AuditFilter(), newest_first=True):
+            found += [_read(row) for row in chunk]
+            if limit is not None and len(found) >= limit:
+                del found[limit:]
+                break
+        return found[::-1]
+
+    def reader(self, filter: AuditFilter | None = None) -> pa.RecordBatchReader:
+        """This environment's rows as Arrow, the oldest first, read as they are asked for: the table `headwater.audit`."""
+        import pyarrow as pa
+
+        schema = audit_schema()
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for chunk in self._chunks(filter or AuditFilter(), newest_first=False):
+                yield pa.RecordBatch.from_pylist([{name: row[name] for name in schema.names} for row in chunk], schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
+        """All of `reader` at once."""
+        return self.reader(filter).read_all()
+
+    def _chunks(self, filter: AuditFilter, *, newest_first: bool) -> Iterator[list[dict[str, Any]]]:
+        seq = t.audit.c.seq
+        conditions = [t.audit.c.environment == self._environment, *filter.conditions]
+        last: int | None = None
+        while True:
+            beyond = [] if last is None else [seq < last if newest_first else seq > last]
+            query = sa.select(t.audit).where(*conditions, *beyond).order_by(seq.desc() if newest_first else seq).limit(_CHUNK)
+            rows = _fetch(self._state, query)
+            if rows:
+                last = rows[-1]["seq"]
+                wanted = [row for row in rows if filter.has_table(row["tables"])]
+                if wanted:
+                    yield wanted
+            if len(rows) < _CHUNK:
+                return
+
+    # -- proving -----------------------------------------------------------------------------------------------------
+
+    def verify(self, anchors: Sequence[AuditHead] = ()) -> Verification:
+        """Reads the whole chain, all environments of the store, and compares it with the heads that the lake keeps.
+
+        A changed row doesn't give its hash; a removed or added one leaves a gap or a wrong link; what was cut off at the end, or written anew, is
+        missing at an anchor. What came after the newest anchor can only be found cut off by whoever left the store's own note of the head alone.
+        """
+        chain = self._note()
+        faults = _Faults()
+        wanted = {anchor.seq: anchor for anchor in anchors if chain is not None and anchor.chain == chain.chain}
+        lost = sorted({anchor.chain for anchor in anchors if chain is None or anchor.chain != chain.chain})
+        for name in lost:
+            last = max(anchor.seq for anchor in anchors if anchor.chain == name)
+            faults.add("lost", last, f"the lake knows of the audit {name} with {last} rows, which isn't in this store")
+        previous, last_seq = (_genesis(chain.chain) if chain is not None else ""), 0
+        count = 0
+        for row in _all_rows(self._state):
+            seq = row["seq"]
+            count += 1
+            if chain is None and count == 1:
+                faults.add("missing", seq, "the note of the chain's head is gone")
+                previous = row["previous"]
+            if seq != last_seq + 1:
+                missing = f"row {last_seq + 1} is" if seq == last_seq + 2 else f"rows {last_seq + 1} to {seq - 1} are"
+                faults.add("missing", last_seq + 1, f"{missing} missing")
+            elif row["previous"] != previous:
+                faults.add("unlinked", seq, f"row {seq} doesn't follow from the row before it")
+            if _hash(row) != row["hash"]:
+                faults.add("changed", seq, f"row {seq} isn't as it was written")
+            anchor = wanted.pop(seq, None)
+            if anchor is not None and anchor.hash != row["hash"]:
+                faults.add("rewritten", seq, f"row {seq} isn't the one that the lake has the hash of")
+            previous, last_seq = row["hash"], seq
+        ends = [chain.seq] if chain is not None else []
+        end = max([*ends, *wanted], default=0)
+        if end > last_seq:
+            where = "the lake" if any(seq > last_seq for seq in wanted) else "the store"
+            faults.add("truncated", last_seq + 1, f"rows {last_seq + 1} to {end}, which {where} knows of, are cut off")
+        elif chain is not None:
+            newest = self._note()  # others may have appended meanwhile
+            if newest is None or newest.seq < last_seq or (newest.seq == last_seq and newest.hash != previous):
+                faults.add("changed", last_seq, "the note of the chain's head doesn't fit its last row")
+        for seq in sorted(seq for seq in wanted if seq <= last_seq):
+            faults.add("missing", seq, f"row {seq}, which the lake has the hash of, is missing")
+        anchored = max((anchor.seq for anchor in anchors if chain is not None and anchor.chain == chain.chain), default=0)
+        return Verification(None if chain is None else chain.chain, count, len(anchors), anchored, tuple(faults.found))
+
+
+@dataclass(slots=True)
+class _Faults:
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, kind: Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost"], seq: int, message: str) -> None:
+        if len(self.found) < _MAX_FAULTS:
+            self.found.append(Fault(kind, seq, message))
+
+
+def audit_schema() -> pa.Schema:
+    """The columns of `headwater.audit`."""
+    import pyarrow as pa
+
+    text, texts, instant = pa.string(), pa.list_(pa.string()), pa.timestamp("us", tz="UTC")
+    types = {"seq": pa.int64(), "at": instant, "groups": texts, "tables": texts, "columns": texts, "rows": pa.int64(), "seconds": pa.float64()}
+    return pa.schema([(column.name, types.get(column.name, text)) for column in t.audit.columns if column.name != "environment"])
+
+
+def _append(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    head = connection.execute(sa.select(t.audit_chain)).first()
+    if head is None:
+        chain = secrets.token_hex(16)
+        seq, previous = 0, _genesis(chain)
+        connection.execute(sa.insert(t.audit_chain), {"chain": chain, "seq": seq, "hash": previous})
+    else:
+        chain, seq, previous = head.chain, head.seq, head.hash
+    numbered = []
+    for row in rows:
+        seq += 1
+        whole = {**row, "seq": seq, "previous": previous}
+        previous = whole["hash"] = _hash(whole)
+        numbered.append(whole)
+    connection.execute(sa.insert(t.audit), numbered)
+    connection.execute(sa.update(t.audit_chain).where(t.audit_chain.c.chain == chain).values(seq=seq, hash=previous))
+
+
+def _genesis(chain: str) -> str:
+    """What the first row of a chain follows."""
+    return hashlib.sha256(f"headwater audit {chain}".encode()).hexdigest()
+
+
+def _hash(row: dict[str, Any]) -> str:
+    """The hash of a row: of the hash before it, and of all else in it as canonical JSON (keys in order, no spaces, ASCII, times in UTC)."""
+    values = {name: row[name] for name in _HASHED}
+    values["at"] = values["at"].astimezone(UTC).isoformat(timespec="microseconds")
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(f"{row['previous']}{text}".encode()).hexdigest()
+
+
+def _row_of(record: Audited, environment: str) -> dict[str, Any]:
+    return {
+        "at": record.at,
+        "environment": environment,
+        "query_id": _clean(record.query_id),
+        "principal": _clean(record.principal),
+        "groups": [_clean(group) for group in record.groups],
+        "door": record.door,
+        "address": None if record.address is None else _clean(record.address),
+        "purpose": None if record.purpose is None else _clean(record.purpose),
+        "action": record.action,
+        "sql": _clean(record.sql),
+        "tables": [_clean(table) for table in record.tables],
+        "columns": [_clean(column) for column in record.columns],
+        "rows": None if record.rows is None else int(record.rows),
+        "decision": record.decision,
+        "error": _clean(record.error or ""),
+        "policy_version": record.policy_version,
+        "seconds": float(record.seconds) + 0.0 if record.seconds is not None and math.isfinite(record.seconds) else None,
+    }
+
+
+def _clean(text: str) -> str:
+    """Text that every store keeps as it is: no NUL, no half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def _read(row: dict[str, Any]) -> AuditRow:
+    record = Audited(
+        at=row["at"],
+        query_id=row["query_id"],
+        principal=row["principal"],
+        action=row["action"],
+        decision=row["decision"],
+        door=row["door"],
+        address=row["address"],
+        purpose=row["purpose"],
+        sql=row["sql"],
+        tables=tuple(row["tables"]),
+        columns=tuple(row["columns"]),
+        rows=row["rows"],
+        error=row["error"] or None,
+        policy_version=row["policy_version"],
+        seconds=row["seconds"],
+        groups=tuple(row["groups"]),
+    )
+    return AuditRow(row["seq"], row["environment"], record, row["previous"], row["hash"])
+
+
+def _fetch(state: StateStore, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    return state.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+
+def _all_rows(state: StateStore) -> Iterator[dict[str, Any]]:
+    last = -1
+    while True:
+        rows = _fetch(state, sa.select(t.audit).where(t.audit.c.seq > last).order_by(t.audit.c.seq).limit(_CHUNK))
+        yield from rows
+        if len(rows) < _CHUNK:
+            return
+        last = rows[-1]["seq"]

@@ -1,0 +1,26 @@
+"""What a service may offer beyond `Service`; doors do without where it doesn't."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from headwater.security.principals import Principal
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A service that knows when answers may have changed."""
+
+    def version(self, principal: Principal) -> str | None:
+        """A word that differs whenever a table may read otherwise for this principal: by what is published, by definitions, by policies, by a grant's
+        beginning or end. The same word means the same rows; None when it can't tell."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A service that can say whether it can answer."""
+
+    def check(self) -> None:
+        """Raises HeadwaterError when queries can't be answered just now."""
+        ...

@@ -1,0 +1,1 @@
+"""HTTP: queries by POST, tables by GET; answers as Arrow, Parquet, JSON, NDJSON or CSV."""

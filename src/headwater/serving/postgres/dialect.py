@@ -1,0 +1,281 @@
+"""Queries in Postgres' words, as DuckDB runs them with the same answer. What isn't known to mean the same is refused, with the reason."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.scope import Scope, traverse_scope
+from sqlglot.schema import MappingSchema
+
+from headwater.serving.postgres.catalog_sql import KEPT_NAME, is_catalog_query, output_name, parameter_oids
+from headwater.serving.postgres.context import Context, Translated, table_parts
+from headwater.serving.postgres.dialect_rules import NODES, RULES, Refused
+from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.statements import tokens
+
+__all__ = ["Context", "Translated", "translate"]
+
+_HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
+
+
+def translate(sql: str, context: Context) -> Translated:
+    """One query in the session's dialect. Raises WireError with the reason for what has no translation that is sure to mean the same."""
+    if is_catalog_query(sql):
+        return Translated(sql, True, {}, parameter_oids(sql))
+    if context.dialect == "duckdb":
+        return Translated(sql)
+    explained = re.match(r"\s*explain\s+", sql, re.IGNORECASE)
+    if explained:
+        inner = translate(sql[explained.end() :], context)
+        return Translated(f"EXPLAIN {inner.sql}", inner.is_catalog, inner.parameters)
+    try:
+        trees = sqlglot.parse(_with_kept_names(sql), read="postgres")
+    except sqlglot.errors.ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        found = f'{first.get("description", "it")} near "{first.get("highlight", "")}"'
+        raise WireError("42601", "the SQL can't be read as Postgres'", detail=found, hint=_HINT) from None
+    except (sqlglot.errors.SqlglotError, RecursionError) as error:
+        raise WireError("42601", "the SQL can't be read as Postgres'", detail=str(error).splitlines()[0], hint=_HINT) from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise WireError("25006", "only queries can be run here", hint="Tables change by headwater run alone.")
+    try:
+        return _Translation(trees[0], context).done()
+    except Refused as refused:
+        raise WireError("0A000", f"this can't be answered as Postgres would: {refused}", hint=_HINT) from None
+    except sqlglot.errors.SqlglotError as error:
+        raise WireError("0A000", "this can't be answered as Postgres would", detail=str(error).splitlines()[0], hint=_HINT) from None
+    except RecursionError:
+        raise WireError("54001", "the query is nested too deeply") from None
+
+
+_KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim"})
+
+
+def _with_kept_names(sql: str) -> str:
+    """The text with those functions marked that sqlglot reads as others, whose name or type would be lost."""
+    found = tokens(sql)
+    made = sql
+    for (kind, word, at), (_, following, _) in reversed(list(itertools.pairwise(found))):
+        if kind == "word" and following == "(" and word.lower() in _KEPT:
+            made = f"{made[:at]}{KEPT_NAME}{made[at:]}"
+    return made
+
+
+class _Translation:
+    def __init__(self, tree: exp.Query, context: Context) -> None:
+        self._tree: exp.Expr = tree
+        self._context = context
+        self._tables = {tuple(part.lower() for part in table_parts(table)): table for table in context.tables}
+
+    def done(self) -> Translated:
+        for node in self._tree.walk():
+            _refuse_unknown(node)
+        for identifier in list(self._tree.find_all(exp.Identifier)):
+            if not identifier.args.get("quoted"):
+                identifier.set("this", str(identifier.this).lower())
+        self._name_outputs()
+        self._refuse_ambiguous_orders()
+        self._find_tables()
+        self._annotate()
+        parameters = self._parameter_types()
+        self._apply_rules()
+        sql = self._tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
+        return Translated(sql, False, parameters)
+
+    def _name_outputs(self) -> None:
+        for select in self._tree.find_all(exp.Select):
+            if isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
+                continue
+            for item in list(select.expressions):
+                name = output_name(item)
+                if name is not None:
+                    item.replace(exp.alias_(item.copy(), name, quoted=True))
+
+    def _refuse_ambiguous_orders(self) -> None:
+        for order in self._tree.find_all(exp.Order):
+            select = order.parent
+            if not isinstance(select, exp.Select):
+                continue
+            for item in order.expressions:
+                column = item.this if isinstance(item, exp.Ordered) else item
+                if isinstance(column, exp.Column) and not column.table:
+                    having = {one.unalias().sql() for one in select.expressions if one.alias_or_name == column.name}
+                    if len(having) > 1:
+                        raise WireError("42702", f'ORDER BY "{column.name}" is ambiguous')
+
+    def _find_tables(self) -> None:
+        """Tables get their schema: from the search path, or, without one of the client's own, where the name stands for one table alone."""
+        ctes = {cte.alias.lower() for cte in self._tree.find_all(exp.CTE)}
+        for table in list(self._tree.find_all(exp.Table)):
+            if not isinstance(table.this, exp.Identifier):
+                continue
+            if table.catalog:
+                if table.catalog != self._context.database:
+                    raise WireError("0A000", f"cross-database references are not implemented: {table.catalog}.{table.db}.{table.name}")
+                table.set("catalog", None)
+            if not table.db and table.name.lower() not in ctes:
+                schema = self._schema_of(table.name)
+                if schema is not None:
+                    alias = table.args.get("alias")
+                    table.set("db", exp.to_identifier(schema, quoted=True))
+                    if not alias:
+                        table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
+
+    def _schema_of(self, name: str) -> str | None:
+        for schema in self._context.search_path:
+            if (schema.lower(), name.lower()) in self._tables:
+                return schema
+        having = [table_parts(table)[0] for (_, one), table in self._tables.items() if one == name.lower()]
+        if len(having) == 1 and tuple(self._context.search_path) == ("public",):
+            return having[0]
+        if len(having) > 1:
+            raise WireError("42P01", f'"{name}" could be of {" or ".join(sorted(having))}', hint="Write schema.table, or SET search_path.")
+        raise WireError("42P01", f'relation "{name}" does not exist', hint="Tables are named schema.table.")
+
+    # -- types -------------------------------------------------------------------------------------------------------
+
+    def _annotate(self) -> None:
+        """Types on all nodes, as far as they can be told from the columns' own. Columns are qualified for it, and as they were afterwards."""
+        mapping: dict[str, Any] = {}
+        for table in self._tree.find_all(exp.Table):
+            seen = self._tables.get((table.db.lower(), table.name.lower()))
+            if seen is not None:
+                mapping.setdefault(table.db, {})[table.name] = {column.name: _annotated_type(column.type) for column in seen.columns}
+        qualified: list[exp.Column] = []
+        try:
+            for scope in traverse_scope(self._tree):
+                qualified += self._qualify(scope)
+            schema = MappingSchema(mapping, dialect="duckdb", normalize=False)
+            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres")
+        except (sqlglot.errors.SqlglotError, KeyError, AttributeError):
+            pass  # types stay unknown: rules that need them refuse
+        for column in qualified:
+            column.set("table", None)
+
+    def _qualify(self, scope: Scope) -> list[exp.Column]:
+        done = []
+        sources = [(name, self._columns_of(source)) for name, source in scope.sources.items()]
+        for column in scope.columns:
+            if column.table or (column.find_ancestor(exp.Order, exp.Select) and isinstance(column.find_ancestor(exp.Order, exp.Select), exp.Order)):
+                continue
+            having = [name for name, columns in sources if columns is not None and column.name.lower() in columns]
+            if len(having) == 1 and all(columns is not None for _, columns in sources):
+                column.set("table", exp.to_identifier(having[0], quoted=True))
+                done.append(column)
+        return done
+
+    def _columns_of(self, source: Any) -> set[str] | None:
+        if isinstance(source, exp.Table):
+            seen = self._tables.get((source.db.lower(), source.name.lower()))
+            return None if seen is None else {column.name.lower() for column in seen.columns}
+        if isinstance(source, Scope):
+            names = source.expression.named_selects if isinstance(source.expression, exp.Query) else []
+            return None if "*" in names else {str(name).lower() for name in names}
+        return None
+
+    def _parameter_types(self) -> Mapping[int, str]:
+        found: dict[int, str] = {}
+        for parameter in self._tree.find_all(exp.Parameter):
+            number = int(parameter.name) if parameter.name.isdecimal() else 0
+            named = _type_of_parameter(parameter)
+            if number and (named is not None) and found.get(number, "VARCHAR") == "VARCHAR":
+                found[number] = named
+        return found
+
+    # -- rules -------------------------------------------------------------------------------------------------------
+
+    def _apply_rules(self) -> None:
+        """From the leaves up, so that a rule sees what its inner nodes have become; types stay on what replaces a node."""
+        order = list(self._tree.walk(bfs=False))
+        for node in reversed(order):
+            rule = RULES.get(type(node).__name__)
+            if rule is None and isinstance(node, exp.Anonymous):
+                rule = RULES.get(f"{str(node.this).lower()}()")
+            if rule is None:
+                continue
+            made = rule(node)
+            if made is not node:
+                if made.type is None:
+                    made.type = node.type
+                if node is self._tree:
+                    self._tree = made
+                else:
+                    node.replace(made)
+
+
+def _refuse_unknown(node: exp.Expr) -> None:
+    name = type(node).__name__
+    if isinstance(node, exp.Anonymous):
+        if f"{str(node.this).lower()}()" not in RULES:
+            raise Refused(f"function {str(node.this).lower()} isn't known here")
+        return
+    if name not in NODES and name not in RULES:
+        word = node.sql_name().lower() if isinstance(node, exp.Func) else node.key
+        raise Refused(f"{'function ' if isinstance(node, exp.Func) else ''}{word} isn't known here")
+
+
+def _annotated_type(duckdb_type: str) -> str:
+    """A DuckDB type as sqlglot reads it."""
+    plain = duckdb_type.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ").replace("TIME WITH TIME ZONE", "TIMETZ")
+    if plain.startswith("ENUM("):
+        return "TEXT"
+    if plain.startswith(("STRUCT(", "MAP(", "UNION(")):
+        return "JSON"
+    return plain
+
+
+_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.NullSafeEQ, exp.NullSafeNEQ)
+
+
+def _type_of_parameter(parameter: exp.Parameter) -> str | None:
+    """The DuckDB type that a parameter takes from where it stands; None where that says nothing."""
+    node: exp.Expr = parameter
+    while isinstance(node.parent, (exp.Paren, exp.Neg)):
+        node = node.parent
+    parent = node.parent
+    if isinstance(parent, exp.Cast):
+        return _duckdb_name(parent.to)
+    if isinstance(parent, (exp.Limit, exp.Offset, exp.Fetch)):
+        return "BIGINT"
+    if isinstance(parent, (exp.Like, exp.ILike, exp.RegexpLike, exp.RegexpILike, exp.DPipe)):
+        return "VARCHAR"
+    others: Iterable[exp.Expr | None] = ()
+    if isinstance(parent, _COMPARED):
+        others = (parent.left, parent.right)
+    elif isinstance(parent, exp.Between):
+        others = (parent.this, parent.args["low"], parent.args["high"])
+    elif isinstance(parent, exp.In):
+        others = (parent.this, *parent.expressions)
+    elif isinstance(parent, (exp.Any, exp.All)) and isinstance(parent.parent, _COMPARED):
+        of = _typed_name(parent.parent.left)
+        return f"{of}[]" if of else None
+    elif isinstance(parent, (exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least)):
+        others = (parent.this, parent.args.get("expression"), *parent.expressions)
+    for other in others:
+        if other is not None and other is not node and not isinstance(other, exp.Parameter):
+            named = _typed_name(other)
+            if named is not None:
+                is_shift = isinstance(parent, (exp.Add, exp.Sub)) and named in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+                return ("INTEGER" if named == "DATE" else "INTERVAL") if is_shift else named
+    return None
+
+
+def _typed_name(node: exp.Expr) -> str | None:
+    return _duckdb_name(node.type) if isinstance(node.type, exp.DataType) else None
+
+
+def _duckdb_name(type: exp.DataType) -> str | None:
+    if type.is_type(exp.DataType.Type.UNKNOWN, exp.DataType.Type.NULL):
+        return None
+    named = type.sql("duckdb")
+    if named.startswith("DECIMAL"):
+        return named.replace(", ", ",") if "(" in named else "DECIMAL(38,10)"
+    return {"TEXT": "VARCHAR", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE", "INT": "INTEGER", "REAL": "FLOAT"}.get(
+        named.split("(")[0], named.split("(")[0]
+    )

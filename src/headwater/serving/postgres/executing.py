@@ -1,0 +1,539 @@
+"""One session's statements: those of its own (transactions, settings, cursors) and queries, of the lake and of the catalog."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pyarrow as pa
+
+from headwater.security.principals import Principal
+from headwater.serving.postgres import types as pg
+from headwater.serving.postgres.catalog import Catalogs
+from headwater.serving.postgres.copying import Copy, read_copy
+from headwater.serving.postgres.dialect import Context, Translated, translate
+from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.settings import Settings
+from headwater.serving.postgres.statements import Words, split, tokens
+from headwater.serving.postgres.values import Rows, rows_of_answer, rows_of_texts
+from headwater.serving.session import Service, VisibleTable
+
+#: Seconds for which a session takes its list of tables as read: names are looked up in it, rights never are.
+_TABLES_AGE = 5.0
+_QUERIES: Final = frozenset({"select", "with", "values", "table", "(", "from", "explain", "describe", "summarize", "pivot", "unpivot"})
+_SESSION_WORDS: Final = frozenset(
+    [
+        "begin",
+        "start",
+        "commit",
+        "end",
+        "rollback",
+        "abort",
+        "savepoint",
+        "release",
+        "set",
+        "show",
+        "reset",
+        "discard",
+        "declare",
+        "fetch",
+        "move",
+        "close",
+        "deallocate",
+        "listen",
+        "unlisten",
+        "notify",
+        "lock",
+    ]
+)
+_ALLOWED_WHEN_FAILED: Final = frozenset({"rollback", "abort", "commit", "end"})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement that was parsed. `oids` are its parameters' types, `columns` what it gives as (name, DuckDB type); None where it gives no rows."""
+
+    sql: str
+    word: str
+    oids: tuple[int, ...] = ()
+    query: Translated | None = None
+    copy: Copy | None = None
+    columns: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a statement gave. `tag` is complete, or, with rows, lacks their number behind it."""
+
+    tag: str
+    rows: Rows | None = None
+    copy: Copy | None = None
+    notices: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Attention:
+    """Through which one statement can be stopped, from any thread, before it has begun or while it runs."""
+
+    def __init__(self) -> None:
+        self.reason: WireError | None = None
+        self._interrupt: Callable[[], None] | None = None
+
+    def started(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+        self.check()
+
+    def check(self) -> None:
+        """Raises why this statement was stopped, if it was."""
+        if self.reason is not None:
+            raise self.reason
+
+    def stop(self, reason: WireError) -> None:
+        """Idempotent, and worth repeating: what doesn't run yet can't be interrupted."""
+        self.reason = self.reason or reason
+        if self._interrupt is not None:
+            self._interrupt()
+
+
+class _Cursor:
+    """DECLAREd: rows are taken as FETCH asks for them."""
+
+    def __init__(self, rows: Rows, is_held: bool) -> None:
+        self.rows = rows
+        self.is_held = is_held
+        self._left: pa.RecordBatch | None = None
+
+    def take(self, count: int | None) -> Iterator[pa.RecordBatch]:
+        while count is None or count > 0:
+            batch = self._left if self._left is not None else next(self.rows.batches, None)
+            self._left = None
+            if batch is None:
+                return
+            if count is not None and batch.num_rows > count:
+                self._left = batch.slice(count)
+                batch = batch.slice(0, count)
+            if count is not None:
+                count -= batch.num_rows
+            if batch.num_rows:
+                yield batch
+
+
+class Session:
+    """For one statement at a time; all but `stop`ping is done by whoever holds the session."""
+
+    def __init__(self, service: Service, catalogs: Catalogs, principal: Principal, settings: Settings, user: str) -> None:
+        self.settings = settings
+        self.user = user
+        self.attention = Attention()
+        self.status = b"I"
+        self._service = service
+        self._catalogs = catalogs
+        self._principal = principal
+        self._savepoints: list[str] = []
+        self._cursors: dict[str, _Cursor] = {}
+        self._tables: tuple[float, Sequence[VisibleTable]] | None = None
+
+    # -- preparing ---------------------------------------------------------------------------------------------------
+
+    def statements(self, sql: str) -> list[str]:
+        return split(sql)
+
+    def refuse_when_failed(self, sql: str) -> None:
+        """In a failed transaction only its end is listened to."""
+        if self.status == b"E":
+            words = Words(sql)
+            word = words.peek()
+            is_end = word in _ALLOWED_WHEN_FAILED
+            if not is_end:
+                raise WireError("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+
+    def prepare(self, sql: str, oids: Sequence[int] = (), *, is_described: bool = True) -> Prepared:
+        """Reads one statement. With `is_described` its columns and its parameters' types are found out, else only what running it needs."""
+        parsed = split(sql)
+        if not parsed:
+            return Prepared("", "")
+        if len(parsed) > 1:
+            raise WireError("42601", "cannot insert multiple commands into a prepared statement")
+        sql = parsed[0]
+        word = Words(sql).peek()
+        self.refuse_when_failed(sql)
+        if word == "copy":
+            copy = read_copy(sql)
+            return Prepared(sql, word, (), self._translated(copy.query), copy)
+        if word == "declare":
+            return Prepared(sql, word)
+        if word in _SESSION_WORDS:
+            return Prepared(sql, word, (), None, None, self._columns_of(word, sql) if is_described else None)
+        if word not in _QUERIES and self.settings.show("headwater.dialect") == "postgres":
+            raise WireError("25006", f"cannot execute {word.upper()} here", hint="Tables change by headwater run alone; here they are read.")
+        query = self._translated(sql)
+        count = max(_parameter_numbers(sql), default=0)
+        if count > len(oids) or any(oid == 0 for oid in oids):
+            oids = self._inferred(query, oids, count)
+        columns = self._described(query, oids) if is_described else None
+        return Prepared(sql, word, tuple(oids), query, None, columns)
+
+    def _translated(self, sql: str) -> Translated:
+        return translate(sql, self._context())
+
+    def _context(self) -> Context:
+        return Context(
+            database=self._service.name,
+            user=self.user,
+            dialect=self.settings.show("headwater.dialect"),
+            search_path=tuple(self.settings.search_path),
+            tables=self.tables(),
+            setting=self.settings.get,
+            configure=self.settings.set,
+            groups=tuple(sorted(self._principal.groups)),
+        )
+
+    def tables(self) -> Sequence[VisibleTable]:
+        now = time.monotonic()
+        if self._tables is None or now - self._tables[0] > _TABLES_AGE:
+            self._tables = (now, self._service.tables(self._who()))
+        return self._tables[1]
+
+    def _who(self) -> Principal:
+        return replace(self._principal, purpose=self.settings.show("headwater.purpose") or None)
+
+    def _inferred(self, query: Translated, oids: Sequence[int], count: int) -> list[int]:
+        """What the client leaves open is taken from the service, then from where in the query a parameter stands; at last it is text."""
+        found = [oids[place] if place < len(oids) else 0 for place in range(max(count, len(oids)))]
+        if query.is_catalog:
+            said: Sequence[str] = ()
+        else:
+            said = self._service.describe(self._who(), query.sql, [pg.duckdb_type(oid) for oid in found]).parameters
+        for place, oid in enumerate(found):
+            if oid == 0 and place + 1 in query.oids:
+                found[place] = query.oids[place + 1]
+            elif oid == 0:
+                named = said[place] if place < len(said) else "UNKNOWN"
+                if named in ("UNKNOWN", "NULL", ""):
+                    named = query.parameters.get(place + 1, "VARCHAR")
+                found[place] = pg.wire_type(named).oid
+        return found
+
+    def _described(self, query: Translated, oids: Sequence[int]) -> tuple[tuple[str, str], ...]:
+        if query.is_catalog:
+            return tuple(self._catalogs.describe(query, self.tables(), self._context()))
+        described = self._service.describe(self._who(), with_types(query.sql, oids, True), [pg.duckdb_type(oid) for oid in oids])
+        return tuple((column.name, column.type) for column in described.columns)
+
+    def _columns_of(self, word: str, sql: str) -> tuple[tuple[str, str], ...] | None:
+        if word == "show":
+            return tuple((name, "VARCHAR") for name in self._shown(sql)[0])
+        if word == "fetch":
+            rows = self._cursor(_fetch(sql)[0]).rows
+            return tuple(zip(rows.columns, rows.types, strict=True))
+        return None
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def execute(self, prepared: Prepared, values: Sequence[Any] = ()) -> Outcome:
+        self.attention.check()
+        if not prepared.word:
+            return Outcome("")
+        self.refuse_when_failed(prepared.sql)
+        if prepared.query is not None:
+            rows = self._run(prepared.query, prepared.oids, values)
+            tag = "COPY" if prepared.copy else "EXPLAIN" if prepared.word == "explain" else "SELECT"
+            return Outcome(tag, rows, prepared.copy)
+        return self._own(prepared.word, prepared.sql)
+
+    def _run(self, query: Translated, oids: Sequence[int], values: Sequence[Any]) -> Rows:
+        if query.is_catalog:
+            return self._catalogs.run(query, self.tables(), self._context(), values, self.attention.started)
+        answer = self._service.run(self._who(), with_types(query.sql, oids), list(values), started=self.attention.started)
+        try:
+            self.attention.started(answer.interrupt)
+            return rows_of_answer(answer)
+        except BaseException:
+            answer.close()
+            raise
+
+    def _own(self, word: str, sql: str) -> Outcome:
+        match word:
+            case "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release":
+                return self._transact(word, Words(sql))
+            case "set":
+                return self._set(Words(sql))
+            case "show":
+                return Outcome("SHOW", rows_of_texts(*self._shown(sql)))
+            case "reset" | "discard":
+                return self._reset(word, Words(sql))
+            case "declare":
+                return self._declare(sql)
+            case "fetch" | "move":
+                return self._fetch(word, sql)
+            case "close":
+                return self._close(Words(sql))
+            case "deallocate":
+                return Outcome("DEALLOCATE")
+            case "unlisten" | "listen":
+                return Outcome(word.upper())
+            case _:
+                raise WireError("0A000", f"{word.upper()} does nothing here")
+
+    def _transact(self, word: str, words: Words) -> Outcome:
+        words.accept(word)
+        if word == "start":
+            words.expect("transaction")
+            return self._begin()
+        if word == "begin":
+            return self._begin()
+        if word == "savepoint":
+            self._need_transaction("SAVEPOINT")
+            self._savepoints.append(words.name())
+            words.end()
+            return Outcome("SAVEPOINT")
+        if word == "release":
+            self._need_transaction("RELEASE SAVEPOINT")
+            words.accept("savepoint")
+            self._drop_savepoints(words.name(), keeps=False)
+            return Outcome("RELEASE")
+        if not words.accept("work"):
+            words.accept("transaction")
+        if word in ("rollback", "abort") and words.accept("to"):
+            words.accept("savepoint")
+            self._need_transaction("ROLLBACK TO SAVEPOINT")
+            self._drop_savepoints(words.name(), keeps=True)
+            self.status = b"T"
+            return Outcome("ROLLBACK")
+        if words.accept("and", "chain"):
+            raise WireError("0A000", "AND CHAIN is not known here")
+        words.accept("and", "no", "chain")
+        words.end()
+        is_commit = word in ("commit", "end") and self.status != b"E"
+        outcome = Outcome("COMMIT" if is_commit else "ROLLBACK")
+        if self.status == b"I":
+            outcome.tag = "COMMIT" if word in ("commit", "end") else "ROLLBACK"
+            outcome.notices.append(("25P01", "there is no transaction in progress"))
+        self.end_transaction(is_commit=is_commit)
+        return outcome
+
+    def _begin(self) -> Outcome:
+        outcome = Outcome("BEGIN")
+        if self.status == b"T":
+            outcome.notices.append(("25001", "there is already a transaction in progress"))
+        else:
+            self.settings.begin()
+            self.status = b"T"
+        return outcome
+
+    def end_transaction(self, *, is_commit: bool) -> None:
+        self.settings.end(is_commit=is_commit)
+        self.status = b"I"
+        self._savepoints.clear()
+        for name in [name for name, cursor in self._cursors.items() if not (cursor.is_held and is_commit)]:
+            self._cursors.pop(name).rows.close()
+
+    def _need_transaction(self, what: str) -> None:
+        if self.status == b"I":
+            raise WireError("25P01", f"{what} can only be used in transaction blocks")
+
+    def _drop_savepoints(self, name: str, *, keeps: bool) -> None:
+        if name not in self._savepoints:
+            raise WireError("3B001", f'savepoint "{name}" does not exist')
+        last = len(self._savepoints) - 1 - self._savepoints[::-1].index(name)
+        del self._savepoints[last + keeps :]
+
+    def _set(self, words: Words) -> Outcome:
+        words.expect("set")
+        is_local = words.accept("local")
+        if not is_local:
+            words.accept("session")
+        if words.accept("characteristics", "as", "transaction") or words.accept("transaction"):
+            self._isolation(words)
+            return Outcome("SET")
+        if words.accept("time", "zone"):
+            name = "timezone"
+        elif words.accept("authorization"):
+            name = "session_authorization"
+        elif words.accept("names"):
+            name = "client_encoding"
+        else:
+            name = words.name()
+            while words.accept("."):
+                name += f".{words.name()}"
+            if not words.accept("to"):
+                words.expect("=")
+        if words.accept("default"):
+            words.end()
+            self.settings.set(name, None, is_local=is_local)
+            return Outcome("SET")
+        values = [words.value()]
+        while words.accept(","):
+            values.append(words.value())
+        words.end()
+        joined = ", ".join(f'"{value}"' if name == "search_path" and not re.fullmatch(r"[a-z_][a-z0-9_]*", value) else value for value in values)
+        self.settings.set(name, joined, is_local=is_local)
+        return Outcome("SET")
+
+    def _isolation(self, words: Words) -> None:
+        """Any level is given, since a query reads one state of the lake; READ WRITE is not."""
+        while not words.is_done:
+            if words.accept("read", "write"):
+                raise WireError("25006", "cannot set transaction read-write mode: tables are only read here")
+            if words.accept("isolation", "level"):
+                level = words.name()
+                if level in ("read", "repeatable"):
+                    level += f" {words.name()}"
+                if level not in ("read committed", "read uncommitted", "repeatable read", "serializable"):
+                    words.fail()
+                self.settings.set("transaction_isolation", level)
+            elif not (words.accept("read", "only") or words.accept("not", "deferrable") or words.accept("deferrable") or words.accept(",")):
+                words.fail()
+
+    def _shown(self, sql: str) -> tuple[list[str], list[list[str]]]:
+        words = Words(sql)
+        words.expect("show")
+        if words.accept("all"):
+            return ["name", "setting", "description"], [[name, value, ""] for name, value in self.settings.all().items()]
+        if words.accept("transaction", "isolation", "level"):
+            name = "transaction_isolation"
+        elif words.accept("time", "zone"):
+            name = "timezone"
+        elif words.accept("session", "authorization"):
+            name = "session_authorization"
+        else:
+            name = words.name()
+            while words.accept("."):
+                name += f".{words.name()}"
+        words.end()
+        return [self.settings.spelled(name)], [[self.settings.show(name)]]
+
+    def _reset(self, word: str, words: Words) -> Outcome:
+        words.expect(word)
+        if word == "discard":
+            what = words.name()
+            if what not in ("all", "plans", "sequences", "temp", "temporary"):
+                words.fail()
+            if what == "all":
+                if self.status != b"I":
+                    raise WireError("25001", "DISCARD ALL cannot run inside a transaction block")
+                self.settings.reset_all()
+                self.end_transaction(is_commit=False)
+            return Outcome(f"DISCARD {what.upper()}")
+        if words.accept("all"):
+            self.settings.reset_all()
+        elif words.accept("session", "authorization"):
+            pass
+        else:
+            name = "timezone" if words.accept("time", "zone") else words.name()
+            while words.accept("."):
+                name += f".{words.name()}"
+            self.settings.show(name)
+            self.settings.set(name, None)
+        words.end()
+        return Outcome("RESET")
+
+    # -- cursors -----------------------------------------------------------------------------------------------------
+
+    def _declare(self, sql: str) -> Outcome:
+        words = Words(sql)
+        words.expect("declare")
+        name = words.name()
+        while not words.accept("cursor"):
+            if words.accept("scroll"):
+                raise WireError("0A000", "a cursor goes forward only here")
+            if not any((words.accept("binary"), words.accept("insensitive"), words.accept("asensitive"), words.accept("no", "scroll"))):
+                words.fail()
+        is_held = words.accept("with", "hold")
+        words.accept("without", "hold")
+        words.expect("for")
+        if not is_held:
+            self._need_transaction("DECLARE CURSOR")
+        if name in self._cursors:
+            raise WireError("42P03", f'cursor "{name}" already exists')
+        self._cursors[name] = _Cursor(self._run(self._translated(words.rest()), (), ()), is_held)
+        return Outcome("DECLARE CURSOR")
+
+    def _cursor(self, name: str) -> _Cursor:
+        if name not in self._cursors:
+            raise WireError("34000", f'cursor "{name}" does not exist')
+        return self._cursors[name]
+
+    def cursor_columns(self, name: str) -> tuple[tuple[str, str], ...] | None:
+        """What a DECLAREd cursor gives, which is a portal to the protocol; None where there is none."""
+        cursor = self._cursors.get(name)
+        return None if cursor is None else tuple(zip(cursor.rows.columns, cursor.rows.types, strict=True))
+
+    def _fetch(self, word: str, sql: str) -> Outcome:
+        name, count = _fetch(sql)
+        cursor = self._cursor(name)
+        if word == "move":
+            moved = sum(batch.num_rows for batch in cursor.take(count))
+            return Outcome(f"MOVE {moved}")
+        return Outcome("FETCH", Rows(cursor.rows.columns, cursor.rows.types, cursor.take(count)))
+
+    def _close(self, words: Words) -> Outcome:
+        words.expect("close")
+        if words.accept("all"):
+            for cursor in self._cursors.values():
+                cursor.rows.close()
+            self._cursors.clear()
+            return Outcome("CLOSE CURSOR ALL")
+        name = words.name()
+        self._cursor(name).rows.close()
+        del self._cursors[name]
+        return Outcome("CLOSE CURSOR")
+
+    def close(self) -> None:
+        for cursor in self._cursors.values():
+            cursor.rows.close()
+        self._cursors.clear()
+
+
+def _fetch(sql: str) -> tuple[str, int | None]:
+    """Cursor and number of rows (None: all) of FETCH and MOVE, which go forward only."""
+    words = Words(sql)
+    if not words.accept("fetch"):
+        words.expect("move")
+    count: int | None = 1
+    words.accept("forward")
+    if words.accept("next") or words.peek() in ("from", "in"):
+        pass
+    elif words.accept("all"):
+        count = None
+    elif words.peek() in ("prior", "first", "last", "absolute", "relative", "backward") or words.peek().startswith("-"):
+        raise WireError("55000", "a cursor goes forward only here")
+    elif words.peek().isdecimal():
+        count = int(words.value())
+    if not words.accept("from"):
+        words.accept("in")
+    name = words.name()
+    words.end()
+    return name, count
+
+
+def _parameter_numbers(sql: str) -> set[int]:
+    found = tokens(sql)
+    return {
+        int(number)
+        for (_, mark, at), (kind, number, next_at) in itertools.pairwise(found)
+        if mark == "$" and kind == "number" and next_at == at + 1 and number.isdecimal()
+    }
+
+
+def with_types(sql: str, oids: Sequence[int], is_described: bool = False) -> str:
+    """The query with each parameter cast to what it was said to be. Numerics bring their own precision with their value."""
+    if not oids or "$" not in sql:
+        return sql
+    found = tokens(sql)
+    parts = []
+    last = 0
+    for (_, mark, at), (kind, number, next_at) in itertools.pairwise(found):
+        if mark != "$" or kind != "number" or next_at != at + 1 or not number.isdecimal() or not 1 <= int(number) <= len(oids):
+            continue
+        oid = oids[int(number) - 1]
+        type = pg.duckdb_type(oid)
+        if type == "UNKNOWN" or (oid == pg.NUMERIC and not is_described):
+            continue
+        end = next_at + len(number)
+        parts.append(f"{sql[last:at]}CAST({sql[at:end]} AS {type})")
+        last = end
+    return "".join(parts) + sql[last:]

@@ -1,0 +1,73 @@
+"""Who reads, under which rules: what the gate is given from above, and what it gives back beside rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from headwater.security import OWNER, MaskKeys, Principal
+from headwater.security.audited import Audited
+from headwater.spec.names import TableName
+from headwater.spec.policies import Limits, Policies
+
+_NO_POLICIES: Final = Policies()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`at` (aware) is now, as decisions see it. `audit` is called before the first row leaves; what it raises refuses the query.
+
+    Errors of anybody but the owner name `query_id` and nothing else; their full text goes to `audit`. `database` is the name by which a reader may
+    call the whole lake in front of a schema's (`shop.marts.revenue`); None for none.
+    """
+
+    principal: Principal
+    policies: Policies
+    keys: MaskKeys
+    at: datetime
+    limits: Limits = field(default_factory=Limits)
+    audit: Callable[[Audited], None] | None = None
+    query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    database: str | None = None
+
+    @classmethod
+    def owner(cls, *, at: datetime | None = None, audit: Callable[[Audited], None] | None = None) -> Access:
+        """The local owner's: nothing is hidden or masked."""
+        return cls(OWNER, _NO_POLICIES, MaskKeys("", "", ""), datetime.now(UTC) if at is None else at, audit=audit)
+
+    @property
+    def is_owner(self) -> bool:
+        return self.principal.kind == "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A query's columns as (name, DuckDB type), and the DuckDB types of its parameters, in order."""
+
+    columns: tuple[tuple[str, str], ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleColumn:
+    """A column as a reader sees it: of the type its mask leaves."""
+
+    name: str
+    type: str
+    nullable: bool = True
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleTable:
+    """A table as a reader sees it. `relationships` are the definition's, as it has them; only those whose columns are visible."""
+
+    name: TableName
+    kind: str
+    columns: tuple[VisibleColumn, ...]
+    primary_key: tuple[str, ...] = ()
+    relationships: tuple[Mapping[str, Any], ...] = ()
+    description: str | None = None

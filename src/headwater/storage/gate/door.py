@@ -1,0 +1,349 @@
+"""Running one statement for one principal: the only way by which rows leave the lake for somebody."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from headwater.engine import Connection, describe_query
+from headwater.errors import (
+    HeadwaterError,
+    Interrupted,
+    LakeError,
+    LimitExceeded,
+    MemoryExceeded,
+    QueryFailed,
+    SqlBindError,
+    SqlDataError,
+    SqlSyntaxError,
+    StatementRefused,
+    StorageFull,
+    TableNotFound,
+    UsageError,
+)
+from headwater.security import decide
+from headwater.security.audited import Audited
+from headwater.spec.names import TableName
+from headwater.spec.policies import Action
+from headwater.storage.changes import TableState
+from headwater.storage.core import Core, rollback
+from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
+from headwater.storage.gate.parameters import infer_types, with_nulls
+from headwater.storage.gate.plans import Plan, Plans
+from headwater.storage.gate.tables import Moment, resource_of, unknown
+from headwater.storage.gate.tree import to_sql
+from headwater.storage.history import default_key
+from headwater.storage.reading import Guard, Reading, read_in_workspace, state_as_of
+from headwater.storage.relations import is_visible, published_columns, published_definition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NO_COLUMN: Final = re.compile(r'(?:Referenced column|column named|Column with name|does not have a column named) "([^"]+)"')
+#: About the reader's own words alone, whoever they are.
+_TELLABLE: Final = (StatementRefused, TableNotFound, SqlSyntaxError, LimitExceeded, UsageError)
+
+
+@dataclass(slots=True)
+class _Query:
+    """One statement on its way."""
+
+    access: Access
+    sql: str
+    started: float
+    plan: Plan | None = None
+    was_audited: bool = False
+
+    def record(
+        self,
+        decision: Literal["allowed", "refused", "failed"],
+        error: HeadwaterError | None = None,
+        *,
+        tables: tuple[str, ...] = (),
+        action: Action = "select",
+    ) -> None:
+        """Raises what the audit raises: then nothing leaves."""
+        if self.access.audit is None:
+            return
+        principal = self.access.principal
+        self.access.audit(
+            Audited(
+                at=self.access.at,
+                query_id=self.access.query_id,
+                principal=principal.name,
+                door=principal.door,
+                address=principal.address,
+                purpose=principal.purpose,
+                action=action,
+                sql=self.sql,
+                tables=self.plan.tables if self.plan else tables,
+                columns=self.plan.columns if self.plan else (),
+                rows=None,
+                decision=decision,
+                error=None if error is None else whole_text(error),
+                policy_version=self.access.policies.version,
+                seconds=time.monotonic() - self.started,
+                groups=tuple(sorted(principal.groups)),
+            )
+        )
+
+    def told(self, error: HeadwaterError) -> HeadwaterError:
+        """What the reader is told of an error, after the audit was told all of it."""
+        self.record("refused" if isinstance(error, StatementRefused | TableNotFound | SqlSyntaxError) else "failed", error)
+        return error if self.access.is_owner else _generic(error, self.access, self.sql)
+
+
+class _Guarded(Guard):
+    """Errors as the reader may be told them; rows, bytes and seconds within the limits."""
+
+    def __init__(self, query: _Query, connection: Connection) -> None:
+        self._query = query
+        self._limits = query.access.limits
+        self._connection = connection
+        self._rows = 0
+        self._bytes = 0
+        self._is_late = False
+        self._timer: threading.Timer | None = None
+        if self._limits.seconds is not None:
+            self._timer = threading.Timer(self._limits.seconds, self._stop)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _stop(self) -> None:
+        self._is_late = True
+        self._connection.interrupt()
+
+    @property
+    def is_limited(self) -> bool:
+        return self._limits.rows is not None or self._limits.bytes is not None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, HeadwaterError):
+            raise self.told(error) from (error if self._query.access.is_owner else None)
+
+    def told(self, error: HeadwaterError) -> HeadwaterError:
+        if isinstance(error, Interrupted) and self._is_late:
+            error = LimitExceeded("the query took longer than its reader's roles allow", expected=f"up to {self._limits.seconds:g} s")
+        return self._query.told(error)
+
+    def check_time(self) -> None:
+        """Raises LimitExceeded when the time was over before there was anything to interrupt."""
+        if self._is_late:
+            raise Interrupted("the statement was interrupted")
+
+    def count_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        if self.is_limited:
+            self._count(len(rows), sum(_size(value) for row in rows for value in row) if self._limits.bytes is not None else 0)
+
+    def count_batch(self, batch: pa.RecordBatch) -> None:
+        self._count(batch.num_rows, batch.nbytes)
+
+    def _count(self, rows: int, size_bytes: int) -> None:
+        self._rows += rows
+        self._bytes += size_bytes
+        if self._limits.rows is not None and self._rows > self._limits.rows:
+            raise LimitExceeded("the query gives more rows than its reader's roles allow", expected=f"up to {self._limits.rows:,} rows")
+        if self._limits.bytes is not None and self._bytes > self._limits.bytes:
+            raise LimitExceeded("the query gives more data than its reader's roles allow", expected=f"up to {self._limits.bytes:,} bytes")
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes) else 8
+
+
+def whole_text(error: BaseException) -> str:
+    """All that is known of an error, for the audit: its causes with it."""
+    texts: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(texts) < 5:
+        texts.append(str(current))
+        current = current.__cause__
+    return "\n".join(dict.fromkeys(texts))
+
+
+def _generic(error: HeadwaterError, access: Access, sql: str) -> HeadwaterError:
+    """The error without values, physical names, or words that aren't the reader's own."""
+    if isinstance(error, _TELLABLE):  # anew: without the engine's own error that hangs on it
+        return type(error)(error.what, expected=error.expected, found=error.found, state=error.state, hint=error.hint)
+    hint = f"the audit holds more of it under the query {access.query_id}"
+    if isinstance(error, SqlBindError):
+        match = _NO_COLUMN.search(error.found or "")
+        named = match is not None and match[1].lower() in sql.lower()
+        return SqlBindError(error.what, found=f"no column {match[1]}" if match is not None and named else None, hint=hint)
+    if isinstance(error, SqlDataError):
+        return SqlDataError(error.what, hint=hint)
+    if isinstance(error, Interrupted):
+        return Interrupted("the query was interrupted", hint=hint)
+    if isinstance(error, MemoryExceeded | StorageFull):
+        return MemoryExceeded("the query needs more memory than there is for it", hint=hint)
+    return QueryFailed("the query failed", hint=hint)
+
+
+class Door:
+    """`Lake.read_as` and its kin, over one lake. Thread-safe."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._plans = Plans(core)
+
+    def read(
+        self,
+        access: Access,
+        sql: str,
+        parameters: Sequence[Any] | Mapping[str, Any],
+        at: int | datetime | None,
+        head: bool,
+        macros: Iterable[str],
+        started: Callable[[Callable[[], None]], None] | None,
+    ) -> Reading:
+        """See `Lake.read_as`."""
+        query = _Query(access, sql, time.monotonic())
+        connection = self._core.engine.connection()
+        guard = _Guarded(query, connection)
+        if started is not None:
+            started(connection.interrupt)
+
+        def release() -> None:
+            rollback(connection)
+            connection.close()
+
+        failure: HeadwaterError | None = None
+        try:
+            if head and not access.is_owner:
+                raise StatementRefused("what isn't published can't be read here", expected="tables as they are published")
+            macros = tuple(macros)
+            plan = query.plan = self._plan(access, sql, at, head, macros, connection)
+            if plan.sql is None:
+                release()
+                reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
+            else:
+                reading = Reading(self._run(plan, plan.sql, parameters, connection, guard), connection, release, guard)
+        except HeadwaterError as error:
+            failure = error
+        except BaseException:
+            guard.close()
+            release()
+            raise
+        if failure is not None:
+            guard.close()
+            release()
+            raise guard.told(failure)
+        try:
+            query.record("allowed")
+        except BaseException:
+            reading.close()
+            raise
+        return reading
+
+    def _plan(self, access: Access, sql: str, at: int | datetime | None, head: bool, macros: tuple[str, ...], connection: Connection) -> Plan:
+        base = self._core.begin(connection)
+        state, limit = state_as_of(self._core, connection, base, at)
+        return self._plans.plan(access, sql, Moment(state, base, limit, head), connection, macros)
+
+    def _run(self, plan: Plan, sql: str, parameters: Sequence[Any] | Mapping[str, Any], connection: Connection, guard: _Guarded) -> Any:
+        for statement in plan.macros:
+            connection.execute(statement)
+        if plan.is_filtered:
+            # the barrier behind a row filter runs on all cores only where nobody asks for the rows' order
+            connection.execute("SET SESSION preserve_insertion_order = false")
+        guard.check_time()
+        given = len(parameters)
+        if given != len(plan.parameters):
+            raise UsageError("a query is given a value for each of its parameters", expected=f"{len(plan.parameters)} values", found=str(given))
+        if not given:
+            return connection.execute(sql)
+        return connection.execute_bound(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
+
+    def vouch(self, access: Access, table: TableName, action: Action, what: str, snapshots: Sequence[int] = ()) -> None:
+        """Audited; raises TableNotFound unless the reader may do `action` with the table and sees all of it, as it was at `snapshots` too.
+
+        For what shows rows as they are stored: other versions of a table, rows in quarantine.
+        """
+        query = _Query(access, what, time.monotonic())
+        is_seen = access.is_owner or all(
+            decide(access.policies, access.principal, action, resource_of(state), at=access.at).is_unrestricted if state is not None else False
+            for state in self._versions(table, snapshots)
+        )
+        if not is_seen:
+            raise query.told(unknown(table))
+        query.record("allowed", tables=(str(table),), action=action)
+
+    def _versions(self, table: TableName, snapshots: Sequence[int]) -> list[TableState | None]:
+        """The table now, and as it was; None where it wasn't there."""
+        with self._core.reading() as (connection, base):
+            states = [self._core.state_on(connection, base)]
+            states += [state_as_of(self._core, connection, base, snapshot)[0] for snapshot in snapshots]
+        return [state.find(table) for state in states]
+
+    def describe(self, access: Access, sql: str, parameter_types: Sequence[str | None], macros: Iterable[str]) -> Described:
+        """See `Lake.describe_as`."""
+        query = _Query(access, sql, time.monotonic())
+        failure: HeadwaterError | None = None
+        connection = self._core.engine.connection()
+        try:
+            plan = query.plan = self._plan(access, sql, None, False, tuple(macros), connection)
+            if plan.node is None or plan.sql is None:
+                raise StatementRefused("a PIVOT needs its values here", expected="PIVOT .. ON column IN (values)")
+            for statement in plan.macros:
+                connection.execute(statement)
+            given = dict(zip(plan.parameters, parameter_types, strict=False))
+            types = infer_types(plan.node, plan.parameters, given, connection)
+            text = to_sql(with_nulls(plan.node, types)) if types else plan.sql
+            if text is None:
+                raise StatementRefused("this query can't be described", hint="give its parameters types: CAST($1 AS INTEGER)")
+            columns = describe_query(connection, text)
+            return Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))
+        except HeadwaterError as error:
+            failure = error
+        finally:
+            rollback(connection)
+            connection.close()
+        raise query.told(failure)
+
+    def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
+        """See `Lake.tables_as`."""
+        connection = self._core.engine.connection()
+        found = []
+        try:
+            base = self._core.begin(connection)
+            state, _ = state_as_of(self._core, connection, base, None)
+            tables = self._plans.tables(access, Moment(state, base), connection, macros)
+            for one in sorted(state.tables.values(), key=lambda one: one.table):
+                if not is_visible(one):
+                    continue
+                described = {column.name: column for column in published_columns(one)}
+                try:
+                    columns = published_columns(one) if access.is_owner else tables.see(one.table).columns
+                except LakeError:
+                    continue
+                definition = published_definition(one)
+                names = {column.name.lower() for column in columns}
+                key = default_key(one)
+                relationships = [item for item in definition.body.get("relationships", ()) if str(item.get("column", "")).lower() in names]
+                found.append(
+                    VisibleTable(
+                        one.table,
+                        definition.kind,
+                        tuple(
+                            VisibleColumn(column.name, column.type, described[column.name].nullable, described[column.name].description)
+                            for column in columns
+                        ),
+                        key if key and all(column.lower() in names for column in key) else (),
+                        tuple(relationships),
+                        definition.description,
+                    )
+                )
+        finally:
+            rollback(connection)
+            connection.close()
+        return found

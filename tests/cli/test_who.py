@@ -1,0 +1,185 @@
+"""Users, access for a time and the audit, by the commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater import api
+from headwater.errors import ApprovalRefused, AuditBroken, AuthenticationFailed
+from headwater.security.audit import AuditLog
+from headwater.security.audited import Audited
+from headwater.spec.policies import Policies
+
+TOKEN = re.compile(r"hw_[0-9a-z]{12}_[0-9A-Za-z]{43}\n")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time; the cost is tested where passwords are."""
+    monkeypatch.setattr("headwater.security.passwords.Cost.__init__.__defaults__", (1, 64, 1))
+
+
+def test_users_are_added_listed_disabled_and_enabled(shop: Path, quick: None, hw: Any) -> None:
+    assert "owner alone" in hw(shop, "user", "list").err
+    assert hw(shop, "user", "list", "--json").json == []
+    made = hw(shop, "user", "add", "ada", "--admin", "--group", "analysts", "--group", "stewards")
+    assert re.fullmatch(r"[a-zA-Z2-9]{24}\n", made.out)
+    assert "shown this once" in made.err
+    assert hw(shop, "user", "add", "loader", "--service", "--password-stdin", input="correct horse battery\n").out == ""
+    hw(shop, "user", "add", "eve", "--oidc")
+    users = {one["name"]: one for one in hw(shop, "user", "list", "--format", "json").json}
+    assert (users["ada"]["is_admin"], users["ada"]["groups"], users["ada"]["password"]) == (True, ["analysts", "stewards"], "generated")
+    assert (users["loader"]["kind"], users["loader"]["password"]) == ("service", "own")
+    assert users["eve"]["password"] == "none"
+    hw(shop, "user", "disable", "ada")
+    assert "disabled" in hw(shop, "user", "list").out
+    hw(shop, "user", "enable", "ada")
+    assert "disabled" not in hw(shop, "user", "list").out
+    assert hw(shop, "user", "passwd", "ada").out != made.out
+    hw(shop, "user", "passwd", "loader", "--must-rotate", "--password-stdin", input="another good one")
+    assert "must change password" in hw(shop, "user", "list").out
+    assert not (shop / ".headwater" / "lake.sqlite").exists(), "users need no lake"
+    state = (shop / ".headwater" / "state.sqlite").read_bytes()
+    assert made.out.strip().encode() not in state
+    assert b"correct horse" not in state
+
+
+def test_tokens_are_shown_once_listed_by_id_and_revoked(shop: Path, quick: None, hw: Any) -> None:
+    hw(shop, "user", "add", "ada")
+    first = hw(shop, "user", "token", "ada", "--expires", "30d", "--scope", "select")
+    assert TOKEN.fullmatch(first.out)
+    second = hw(shop, "user", "token", "ada", "--json").json
+    listed = hw(shop, "user", "tokens", "ada", "--format", "json").json
+    assert {one["id"] for one in listed} == {first.out[3:15], second["id"]}
+    assert first.out.strip() not in hw(shop, "user", "tokens").out
+    hw(shop, "user", "revoke", second["id"])
+    assert "revoked" in hw(shop, "user", "tokens").out
+    assert hw(shop, "user", "list", "--json").json[0]["tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "input", "says"),
+    [
+        (["user", "add", "owner"], None, "HW-P005"),
+        (["user", "add", "a b"], None, "HW-P005"),
+        (["user", "add", "bo", "--password-stdin"], "short\n", "HW-U003"),
+        (["user", "add", "bo", "--password-stdin"], "", "no password came"),
+        (["user", "add", "bo", "--password-stdin", "--oidc"], "correct horse battery", "one of the two"),
+        (["user", "passwd", "nobody"], None, "user list"),
+        (["user", "disable", "nobody"], None, "user list"),
+        (["user", "token", "nobody"], None, "user list"),
+        (["user", "revoke", "nothing"], None, "user tokens"),
+        (["user", "token", "ada", "--expires", "soon"], None, "duration"),
+        (["user", "token", "ada", "--scope", "slect"], None, "select"),
+        (["access", "request", "shop.orders", "--until", "8h", "--reason", "x"], None, "--user"),
+        (["access", "request", "shop.order", "--user", "ada", "--until", "8h", "--reason", "x"], None, "shop.orders"),
+        (["access", "request", "shop.orders", "--user", "ada", "--until", "someday", "--reason", "x"], None, "neither"),
+        (["access", "request", "shop.orders", "--user", "ada", "--until", "2020-01-01", "--reason", "x"], None, "over before"),
+        (["access", "request", "shop.orders", "--user", "ada", "--until", "8h", "--reason", "x", "--role", "r"], None, "no role"),
+        (["access", "approve", "nothing"], None, "access list"),
+        (["access", "revoke", "nothing"], None, "access list"),
+        (["audit", "list", "--since", "yesterday"], None, "not a time"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_calls_end_with_2_and_a_way_out(shop: Path, quick: None, hw: Any, arguments: list[str], input: str | None, says: str) -> None:
+    hw(shop, "user", "add", "ada")
+    done = hw(shop, *arguments, input=input, expect=2)
+    assert says in done.err
+    assert done.out == ""
+
+
+def test_access_is_asked_for_approved_and_taken_back(shop: Path, quick: None, hw: Any) -> None:
+    assert "nobody asked" in hw(shop, "access", "list").err
+    hw(shop, "user", "add", "ada")
+    asked = hw(shop, "access", "request", "shop.orders", "--user", "ada", "--until", "8h", "--reason", "ticket 7", "--column", "id").out.strip()
+    assert hw(shop, "access", "list", "--state", "waiting", "--json").json[0]["id"] == asked
+    assert "ada has select on shop.orders" in hw(shop, "access", "approve", asked, "--until", "1h").err
+    assert "approved" in hw(shop, "access", "list", "--user", "ada").out
+    hw(shop, "access", "revoke", asked)
+    assert hw(shop, "access", "list", "--state", "approved", "--format", "json").json == []
+    actions = [row["record"]["action"] for row in hw(shop, "audit", "list", "--json").json]
+    assert actions == ["user", "request", "approve", "revoke"]
+
+
+def with_policies(folder: Path, token: str | None = None, **parts: Any) -> api.Project:
+    project = api.open(folder)
+    environ = {**project._loaded.environ, **({"HEADWATER_TOKEN": token} if token else {})}
+    object.__setattr__(project._loaded, "policies", Policies.model_validate({**parts, "version": "v1"}))
+    object.__setattr__(project._loaded, "environ", environ)
+    return project
+
+
+def test_a_token_says_who_calls_and_what_they_may(shop: Path, quick: None, hw: Any) -> None:
+    tokens = {}
+    for name in ("ada", "bo"):
+        hw(shop, "user", "add", name)
+        tokens[name] = hw(shop, "user", "token", name).out.strip()
+    rules = {"roles": {"steward": {"grants": [{"approve": "shop.*"}, {"audit": "*"}]}}, "groups": {"s": {"roles": ["steward"], "members": ["bo"]}}}
+    with with_policies(shop, tokens["ada"], **rules) as ada:
+        asked = ada.requests.request("shop.orders", until="8h", reason="ticket")
+        assert asked.user == "ada"
+        for attempt in (lambda: ada.requests.approve(asked.id), ada.users.list, ada.audit.list, lambda: ada.users.add("cy"), ada.requests.review):
+            with pytest.raises(ApprovalRefused):
+                attempt()
+        assert [one.id for one in ada.requests.list()] == [asked.id]
+    with with_policies(shop, tokens["bo"], **rules) as bo:
+        mine = bo.requests.request("marts.revenue", until="2099-01-01", reason="mine")
+        assert {one.id for one in bo.requests.list()} == {asked.id, mine.id}
+        assert bo.requests.approve(asked.id).approved_by == "bo"
+        assert bo.audit.list()
+        assert bo.audit.arrow().num_rows > 3
+    with with_policies(shop, "hw_wrong", **rules) as nobody, pytest.raises(AuthenticationFailed):
+        nobody.requests.list()
+
+
+def test_the_audit_is_verified_against_the_lake(shop: Path, quick: None, hw: Any) -> None:
+    assert "nothing is audited" in hw(shop, "audit", "list").err
+    hw(shop, "run")
+    assert "nothing is audited" in hw(shop, "audit", "anchor").err
+    for name in ("ada", "bo", "cy"):
+        hw(shop, "user", "add", name)
+    assert "3 rows, the first 0" in hw(shop, "audit", "verify").out
+    assert "3 rows are held" in hw(shop, "audit", "anchor").out
+    assert "already" in hw(shop, "audit", "anchor").err
+    assert hw(shop, "audit", "verify", "--json").json["anchored_seq"] == 3
+    assert "add bo" in hw(shop, "audit", "list", "--action", "user", "--user", "owner", "--limit", "2").out
+    assert hw(shop, "audit", "list", "--decision", "refused", "--since", "2020-01-01", "--until", "2099-01-01", "--json").json == []
+    hw(shop, "user", "add", "di")
+    hw(shop, "run")
+    assert hw(shop, "audit", "verify", "--json").json["anchored_seq"] == 4, "a run lets the lake hold what was audited"
+    with sqlite3.connect(shop / ".headwater" / "state.sqlite") as connection:
+        connection.execute("DELETE FROM audit WHERE seq >= 3")
+        connection.execute("UPDATE audit_chain SET seq = 2, hash = (SELECT hash FROM audit WHERE seq = 2)")
+    connection.close()
+    done = hw(shop, "audit", "verify", expect=1)
+    assert "HW-U009" in done.err
+    assert "cut off" in done.err
+    with api.open(shop) as project, pytest.raises(AuditBroken):
+        project.audit.verify()
+
+
+def test_a_review_says_what_nobody_used(shop: Path, quick: None, hw: Any) -> None:
+    hw(shop, "run")
+    hw(shop, "user", "add", "ada")
+    assert "every right was used" in hw(shop, "access", "review", "--days", "7").err
+    assert hw(shop, "access", "review", "--json").json["unused"] == []
+    assert hw(shop, "access", "review", "--yaml").out.startswith("roles: {}")
+    rules = {"roles": {"r": {"grants": [{"select": "marts.*"}, {"select": "shop.*"}]}}, "groups": {"g": {"roles": ["r"], "members": ["ada"]}}}
+    with with_policies(shop, **rules) as project:
+        state = project._session.state
+        record = Audited(state.clock(), "q", "ada", "select", "allowed", tables=("marts.revenue",), columns=("marts.revenue.day",))
+        AuditLog(state, project.environment).append(record)
+        found = project.requests.review(days=1)
+    assert [(one.right, one.instead) for one in found.unused] == [
+        ("select marts.*", "select marts.revenue"),
+        ("select columns all", "select columns day"),
+        ("select shop.*", None),
+    ]
+    assert json.dumps(found.smaller.model_dump(mode="json"))

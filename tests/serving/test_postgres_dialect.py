@@ -1,0 +1,354 @@
+# ruff: noqa: E501 (queries as tools write them)
+"""The same queries on the same rows in a real PostgreSQL and over the wire: equal, or refused. Never another answer."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from plain_service import PlainService, serving
+
+from headwater.engine import Engine
+from services import require_postgres
+
+_SETUP = """
+CREATE TABLE {s}.facts (id integer, small smallint, big bigint, price numeric(10,2), ratio double precision, name varchar, kind varchar, day date,
+  "at" timestamp, flag boolean, customer integer);
+CREATE TABLE {s}.customers (id integer, name varchar, country varchar, since date);
+"""
+_ROWS = 60
+_SCHEMA = "hw_dialect"
+
+
+def _rows() -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    pick = random.Random(7)
+    names = ["apple", "Banana", "cherry pie", "50%", "under_score", "", "a.b", "Zed", "apple tart", None]
+    facts = [
+        (
+            number,
+            None if number % 11 == 0 else number % 7 - 3,
+            number * 10_000_000_019 if number % 5 else None,
+            None if number % 13 == 0 else Decimal(pick.randint(-50_000, 50_000)) / 100,
+            None if number % 9 == 0 else pick.randint(-800, 800) / 8,
+            pick.choice(names),
+            ["new", "old", "odd", None][number % 4],
+            None if number % 10 == 3 else f"20{10 + number % 15}-{1 + number % 12:02d}-{1 + number % 28:02d}",
+            None
+            if number % 12 == 5
+            else f"2024-{1 + number % 12:02d}-{1 + number % 28:02d} {number % 24:02d}:{number % 60:02d}:{number % 60:02d}.{number % 4}25",
+            None if number % 8 == 2 else number % 3 == 0,
+            number % 6 if number % 7 else None,
+        )
+        for number in range(1, _ROWS + 1)
+    ]
+    customers = [(number, f"Customer {number}", ["NO", "SE", None][number % 3], f"2020-0{number + 1}-15") for number in range(5)]
+    return facts, customers
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
+    url = require_postgres()
+    facts, customers = _rows()
+    with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as real, Engine() as engine:
+        real.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
+        real.execute(f"CREATE SCHEMA {_SCHEMA}")
+        with engine.connection() as connection:
+            connection.execute(f"CREATE SCHEMA {_SCHEMA}")
+            for statement in _SETUP.format(s=_SCHEMA).split(";")[:2]:
+                real.execute(statement)
+                connection.execute(statement)
+            for table, rows in (("facts", facts), ("customers", customers)):
+                marks = ", ".join(["%s"] * len(rows[0]))
+                real.cursor().executemany(f"INSERT INTO {_SCHEMA}.{table} VALUES ({marks})", rows)
+                for row in rows:
+                    connection.execute(f"INSERT INTO {_SCHEMA}.{table} VALUES ({', '.join('NULL' if v is None else repr(str(v)) for v in row)})")
+        with serving(PlainService(engine)) as server:
+            ours = psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop", autocommit=True)
+            yield real, ours
+            ours.close()
+        real.execute(f"DROP SCHEMA {_SCHEMA} CASCADE")
+
+
+_NUMBERS = ("id", "small", "big", "price", "ratio", "customer", "id + 1", "price * 2", "ratio - 1", "small * 3", "-price", "id % 4", "abs(small)")
+_TEXTS = ("name", "kind", "upper(name)", "lower(kind)", "name || '-' || kind", "coalesce(kind, 'none')", "left(name, 3)", "replace(name, 'a', 'o')")
+_TIMES = ("day", "at", "day + 1", "at + interval '1 day'", "date_trunc('month', at)", "day - 30")
+_EXPRESSIONS = (
+    *_NUMBERS,
+    *_TEXTS,
+    *_TIMES,
+    *(
+        "id / 7",
+        "big / 1000",
+        "price / 3",
+        "ratio / 4",
+        "id / 7.0",
+        "100 / id",
+        "small / 2",
+        "-id / 2",
+        "price / nullif(small, 0)",
+        "id % 7",
+        "-id % 7",
+    ),
+    *("round(price, 1)", "round(price)", "round(ratio)", "ceil(price)", "floor(ratio)", "trunc(ratio)", "sign(price)", "sqrt(abs(ratio))"),
+    *(
+        "price::integer",
+        "ratio::integer",
+        "ratio::bigint",
+        "id::text",
+        "price::text",
+        "day::text",
+        "at::text",
+        "flag::text",
+        "'12'::integer",
+        "id::numeric",
+    ),
+    *(
+        "price::numeric",
+        "round(ratio::numeric, 2)",
+        "ratio::numeric(12,3)",
+        "price::double precision",
+        "id::bigint * 3",
+        "name::varchar(3)",
+        "ratio::text",
+    ),
+    *("day - date '2015-01-01'", "at - timestamp '2024-01-01'", "day + interval '2 months'", "day::timestamp", "at::date", "at::time"),
+    *(
+        "extract(year from day)",
+        "extract(month from at)",
+        "extract(second from at)",
+        "extract(epoch from at)",
+        "extract(dow from day)",
+        "extract(week from at)",
+    ),
+    *("date_part('hour', at)", "date_part('second', at)", "extract(quarter from day)", "extract(doy from day)", "extract(isodow from at)"),
+    *("date_trunc('week', at)", "date_trunc('year', at)", "date_trunc('hour', at)", "date_trunc('quarter', day)", "date_trunc('day', at)"),
+    *(
+        "to_char(at, 'YYYY-MM-DD')",
+        "to_char(at, 'HH24:MI:SS')",
+        "to_char(day, 'Mon DD, YYYY')",
+        "to_char(at, 'Day')",
+        "to_char(price, '999.99')",
+        "to_char(day, 'IYYY-IW')",
+    ),
+    *("to_char(at, 'DD.MM.YY')", "to_char(day, 'Dy DDD')", "to_char(at, 'MS US')", "to_char(at, 'FMMonth')"),
+    *(
+        "length(name)",
+        "reverse(name)",
+        "substring(name from 2 for 3)",
+        "substring(name, 2)",
+        "position('a' in name)",
+        "split_part(name, ' ', 1)",
+        "trim(name)",
+    ),
+    *(
+        "ltrim(name, 'a')",
+        "rtrim(name, 'e')",
+        "repeat(kind, 2)",
+        "concat(kind, id)",
+        "md5(name)",
+        "right(name, 2)",
+        "initcap(name)",
+        "lpad(kind, 6, '*')",
+    ),
+    *(
+        "regexp_replace(name, 'a', 'X')",
+        "regexp_replace(name, 'p+', '-', 'g')",
+        "regexp_replace(name, '(a)(p)', '\\2\\1', 'g')",
+        "starts_with(name, 'a')",
+    ),
+    *(
+        "case when flag then id else small end",
+        "case kind when 'new' then 1 when 'old' then 2 end",
+        "coalesce(small, id)",
+        "nullif(kind, 'odd')",
+        "greatest(id, small, 3)",
+    ),
+    *(
+        "least(price, 10)",
+        "flag and id > 3",
+        "not flag",
+        "flag is true",
+        "flag is not true",
+        "small is null",
+        "kind is distinct from 'new'",
+        "power(small, 2)",
+        "exp(0)",
+    ),
+    *("ln(id)", "log(id)", "(select max(c.id) from {s}.customers c where c.id <= facts.customer)", "cbrt(ratio)", "1 / 0", "1 % 0", "ratio / 0"),
+)
+_CONDITIONS = (
+    "true",
+    "id > 10",
+    "small is not null and small <> 0",
+    "name like 'a%'",
+    "name like '50\\%'",
+    "name like 'under\\_%'",
+    "name ilike 'B%'",
+    "name not like '%p%'",
+    "name ~ '^a'",
+    "name ~* '^A.*E$'",
+    "name !~ 'p{2}'",
+    "name !~* 'Z'",
+    "kind in ('new', 'old')",
+    "kind not in ('new')",
+    "kind = any(array['new', 'odd'])",
+    "price between 0 and 250.5",
+    "day > '2015-06-01'",
+    "day >= date '2012-01-01' and day < date '2020-01-01'",
+    "at < timestamp '2024-06-01 12:00:00'",
+    "flag",
+    "not flag or flag is null",
+    "exists (select 1 from {s}.customers c where c.id = facts.customer and c.country = 'NO')",
+    "customer in (select id from {s}.customers where country is null)",
+    "ratio > price",
+    "id / 2 = 3",
+    "length(name) > 3",
+)
+_AGGREGATES = (
+    "count(*)",
+    "count(small)",
+    "count(distinct kind)",
+    "sum(id)",
+    "sum(small)",
+    "sum(big)",
+    "sum(price)",
+    "sum(ratio)",
+    "avg(id)",
+    "avg(price)",
+    "avg(ratio)",
+    "min(name)",
+    "max(at)",
+    "min(price)",
+    "max(day)",
+    "bool_and(flag)",
+    "bool_or(flag)",
+    "sum(id) filter (where flag)",
+    "count(*) filter (where small > 0)",
+    "sum(case when flag then 1 else 0 end)",
+    "string_agg(kind, ',' order by id)",
+    "array_agg(id order by id desc)",
+    "stddev(ratio)",
+    "var_pop(ratio)",
+    "corr(id, ratio)",
+    "percentile_cont(0.5) within group (order by ratio)",
+    "sum(price) / count(*)",
+    "sum(id) / 7",
+    "max(id) - min(id)",
+    "round(avg(price), 2)",
+    "round(avg(ratio)::numeric, 2)",
+)
+_WINDOWS = (
+    "row_number() over (order by id)",
+    "rank() over (partition by kind order by small, id)",
+    "dense_rank() over (order by small desc)",
+    "sum(id) over (partition by kind)",
+    "sum(price) over (order by id)",
+    "lag(price) over (order by id)",
+    "lead(name, 2) over (order by id desc)",
+    "first_value(id) over (partition by kind order by small desc, id)",
+    "avg(ratio) over (order by id rows between 2 preceding and current row)",
+    "ntile(4) over (order by id)",
+    "count(*) over ()",
+    "last_value(id) over (order by small nulls first, id)",
+)
+_ORDERS = (
+    "small, id",
+    "small desc, id",
+    "name, id",
+    "name desc, id desc",
+    "price desc nulls last, id",
+    "at, id",
+    "kind nulls first, id",
+    "day desc, id",
+)
+#: The kinds that BI tools write.
+_TOOLS = (
+    'SELECT "source"."kind" AS "kind", COUNT(*) AS "count" FROM (SELECT * FROM {s}.facts) AS "source" GROUP BY "source"."kind" ORDER BY "source"."kind" ASC',
+    'SELECT DATE_TRUNC(\'month\', "{s}"."facts"."at") AS "at", SUM("{s}"."facts"."price") AS "sum" FROM "{s}"."facts" GROUP BY 1 ORDER BY 1 ASC LIMIT 2000',
+    'SELECT CAST("{s}"."facts"."at" AS date) AS "at", COUNT(distinct "{s}"."facts"."kind") AS "c" FROM "{s}"."facts" WHERE "{s}"."facts"."flag" = TRUE '
+    'GROUP BY CAST("{s}"."facts"."at" AS date) ORDER BY 1',
+    "SELECT kind AS kind, sum(price) AS \"SUM(price)\" FROM {s}.facts WHERE at >= TO_TIMESTAMP('2024-01-01', 'YYYY-MM-DD') GROUP BY kind ORDER BY 2 DESC LIMIT 100",
+    "SELECT DATE_TRUNC('day', at) AS __timestamp, count(*) AS count FROM {s}.facts WHERE at >= '2024-02-01' AND at < '2024-05-01' GROUP BY DATE_TRUNC('day', at) "
+    "ORDER BY __timestamp",
+    "SELECT c.country, f.kind, avg(f.price) FROM {s}.facts f LEFT JOIN {s}.customers c ON c.id = f.customer GROUP BY 1, 2 ORDER BY 1, 2",
+    "WITH monthly AS (SELECT date_trunc('month', at) AS month, sum(price) AS total FROM {s}.facts GROUP BY 1) "
+    "SELECT month, total, total - lag(total) OVER (ORDER BY month) AS change FROM monthly ORDER BY month",
+    "SELECT kind, count(*) FROM {s}.facts GROUP BY kind HAVING count(*) > 2 ORDER BY 2 DESC, 1",
+    "SELECT DISTINCT kind, flag FROM {s}.facts ORDER BY kind DESC, flag",
+    "SELECT DISTINCT ON (kind) kind, id, price FROM {s}.facts ORDER BY kind, price DESC, id",
+    "SELECT id FROM {s}.facts WHERE flag UNION SELECT id FROM {s}.customers ORDER BY id DESC",
+    "SELECT id FROM {s}.facts INTERSECT SELECT id FROM {s}.customers ORDER BY 1",
+    "SELECT count FROM (SELECT count(*) FROM {s}.facts) t",
+    "SELECT kind, flag, grouping(kind), grouping(flag), count(*) FROM {s}.facts GROUP BY ROLLUP (kind, flag) ORDER BY 1, 2, 3, 4",
+    "SELECT * FROM {s}.facts ORDER BY id OFFSET 5 LIMIT 3",
+    "SELECT f.*, c.name FROM {s}.facts f JOIN {s}.customers c ON f.customer = c.id ORDER BY f.id",
+    "SELECT f.id, l.top FROM {s}.facts f, LATERAL (SELECT max(c.id) AS top FROM {s}.customers c WHERE c.id < f.customer) l ORDER BY 1",
+    "VALUES (1, 'a'), (2, NULL)",
+    "SELECT generate_series(1, 4) AS n",
+    "SELECT id FROM {s}.facts ORDER BY id FETCH FIRST 3 ROWS ONLY",
+    "SELECT 1 AS Mixed, 2 AS \"Mixed\", 'it''s', NULL, 1.5, true, date '2024-02-29'",
+)
+
+
+def _queries() -> list[str]:
+    made = [f"SELECT id, {one} FROM {{s}}.facts WHERE id <> 0 AND {condition} ORDER BY id" for one in _EXPRESSIONS for condition in _CONDITIONS[:3]]
+    made += [f"SELECT id, name FROM {{s}}.facts WHERE {condition} ORDER BY id" for condition in _CONDITIONS]
+    made += [f"SELECT {one} FROM {{s}}.facts WHERE {condition}" for one in _AGGREGATES for condition in _CONDITIONS[::4]]
+    made += [f"SELECT {key}, {one} FROM {{s}}.facts GROUP BY {key} ORDER BY {key}" for one in _AGGREGATES for key in ("kind", "flag", "id % 3")]
+    made += [f"SELECT id, {one} AS w FROM {{s}}.facts ORDER BY {order}" for one in _WINDOWS for order in _ORDERS[:3]]
+    made += [f"SELECT id, small, name FROM {{s}}.facts WHERE {condition} ORDER BY {order}" for order in _ORDERS for condition in _CONDITIONS[:12]]
+    made += _TOOLS
+    pick = random.Random(11)
+    for _ in range(300):
+        parts = pick.sample(_EXPRESSIONS, 3)
+        condition = " AND ".join(f"({one})" for one in pick.sample(_CONDITIONS, 2))
+        made.append(
+            f"SELECT id, {', '.join(parts)} FROM {{s}}.facts WHERE {condition} ORDER BY {pick.choice(_ORDERS)}, id LIMIT {pick.randint(1, 40)}"
+        )
+    return [one.replace("{s}", _SCHEMA) for one in dict.fromkeys(made)]
+
+
+def _ask(connection: psycopg.Connection[Any], sql: str) -> tuple[list[str], list[tuple[Any, ...]]] | psycopg.Error:
+    try:
+        cursor = connection.execute(sql)
+        return [column.name for column in cursor.description or ()], cursor.fetchall()
+    except psycopg.Error as error:
+        return error
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, and of one kind; a numeric that is divided or averaged comes as double precision, with its 15 digits."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(itertools.starmap(_same, zip(one, other, strict=True)))
+    if isinstance(one, (Decimal, float)) and isinstance(other, (Decimal, float)):
+        return math.isclose(float(one), float(other), rel_tol=1e-13, abs_tol=1e-13) or (math.isnan(float(one)) and math.isnan(float(other)))
+    return type(one) is type(other) and bool(one == other)
+
+
+def test_a_thousand_queries_are_answered_as_postgres_does_or_refused(both: tuple[psycopg.Connection[Any], psycopg.Connection[Any]]) -> None:
+    real, ours = both
+    queries = _queries()
+    assert len(queries) >= 1000
+    wrong: list[str] = []
+    refused = 0
+    for sql in queries:
+        expected, got = _ask(real, sql), _ask(ours, sql)
+        if isinstance(got, psycopg.Error):
+            refused += not isinstance(expected, psycopg.Error)
+            if got.sqlstate in (None, "XX000"):
+                wrong.append(f"{sql}\n  failed: {got}")
+        elif isinstance(expected, psycopg.Error):
+            wrong.append(f"{sql}\n  Postgres: {expected}\n  here: {got[1][:3]}")
+        elif expected[0] != got[0]:
+            wrong.append(f"{sql}\n  names {expected[0]} {got[0]}")
+        elif len(expected[1]) != len(got[1]) or not all(itertools.starmap(_same, zip(map(list, expected[1]), map(list, got[1]), strict=True))):
+            first = next(((a, b) for a, b in zip(expected[1], got[1], strict=False) if not _same(list(a), list(b))), (len(expected[1]), len(got[1])))
+            wrong.append(f"{sql}\n  {first}")
+    assert not wrong, f"{len(wrong)} of {len(queries)} differ:\n" + "\n".join(wrong[:40])
+    assert refused < len(queries) / 5, f"{refused} of {len(queries)} were refused"

@@ -1,0 +1,202 @@
+"""`headwater serve` as people start it: users, policies, all doors, one lake."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import adbc_driver_flightsql.dbapi
+import psycopg
+import pytest
+from adbc_driver_flightsql import DatabaseOptions
+
+PROGRAM = Path(sys.executable).with_name("headwater")
+
+POLICIES = """
+roles:
+  analyst:
+    grants:
+      - select: m.orders
+        where: country = 'NO'
+      - select: m.totals
+  support:
+    grants:
+      - select: m.orders
+        unmask: [pii]
+groups:
+  analysts: {roles: [analyst], members: [ada]}
+  helpers: {roles: [support], members: [sue]}
+masks:
+  pii.email: partial
+"""
+
+
+def headwater(folder: Path, *arguments: str) -> str:
+    done = subprocess.run([PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    folder: Path
+    ports: dict[str, int]
+    tokens: dict[str, str]
+    log: Path
+
+    def postgres(self, user: str, **options: str) -> psycopg.Connection:
+        return psycopg.connect(host="127.0.0.1", port=self.ports["postgres"], user=user, password=self.tokens[user], dbname="shop", **options)
+
+    def http(self, user: str, sql: str) -> object:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['http']}/v1/query",
+            data=json.dumps({"sql": sql}).encode(),
+            headers={"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["rows"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("served")
+    for name in ("sources", "models/m", "policies"):
+        (folder / name).mkdir(parents=True)
+    (folder / "headwater.yaml").write_text("name: shop\n")
+    (folder / "orders.csv").write_text("id,email,country,amount\n1,ada@x.no,NO,10\n2,bob@y.se,SE,20\n3,cy@z.no,NO,30\n")
+    (folder / "sources" / "raw.yaml").write_text(
+        "type: files\nstreams:\n  orders:\n    path: orders.csv\n    columns: {id: bigint, email: {labels: [pii.email]}, amount: bigint}\n"
+    )
+    (folder / "models" / "m" / "orders.sql").write_text("SELECT id, email, country, amount FROM raw.orders\n")
+    (folder / "models" / "m" / "totals.sql").write_text(
+        "-- headwater\n-- kind: view\nSELECT country, sum(amount) AS total FROM m.orders GROUP BY ALL\n"
+    )
+    (folder / "policies" / "all.yaml").write_text(POLICIES)
+    headwater(folder, "run")
+    tokens = {}
+    for user in ("ada", "sue", "eve"):
+        headwater(folder, "user", "add", user)
+        tokens[user] = headwater(folder, "user", "token", user).strip()
+    log = folder / "serve.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [PROGRAM, "serve", "--pg-port", "0", "--flight-port", "0", "--http-port", "0"],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        try:
+            yield Shop(folder, _ports(log, process), tokens, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0, log.read_text()
+
+
+def _ports(log: Path, process: subprocess.Popen[bytes]) -> dict[str, int]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        text = log.read_text()
+        found = {name: re.search(rf"^{word}\s+ready at \S+:(\d+)", text, re.MULTILINE) for name, word in _WORDS.items()}
+        if all(found.values()):
+            return {name: int(match[1]) for name, match in found.items() if match is not None}
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+_WORDS = {"postgres": "Postgres", "flight": "Flight SQL", "http": "HTTP"}
+
+
+def test_every_door_shows_a_reader_the_same(shop: Shop) -> None:
+    sql = "SELECT id, email FROM m.orders ORDER BY id"
+    with shop.postgres("ada") as connection:
+        by_postgres = connection.execute(sql).fetchall()
+    assert by_postgres == [(1, "a***@***.no"), (3, "c***@***.no")]
+    assert [tuple(row) for row in shop.http("ada", sql)] == by_postgres  # type: ignore[attr-defined]
+    uri = f"grpc://127.0.0.1:{shop.ports['flight']}"
+    options = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {shop.tokens['ada']}"}
+    with contextlib.closing(adbc_driver_flightsql.dbapi.connect(uri, db_kwargs=options, autocommit=True)) as flight, flight.cursor() as cursor:
+        cursor.execute(sql)
+        assert cursor.fetchall() == by_postgres
+
+
+def test_another_role_sees_other_rows_and_values(shop: Shop) -> None:
+    with shop.postgres("sue") as connection:
+        assert connection.execute("SELECT email FROM m.orders ORDER BY id").fetchall() == [("ada@x.no",), ("bob@y.se",), ("cy@z.no",)]
+        with pytest.raises(psycopg.Error, match="there is no table"):
+            connection.execute("SELECT * FROM m.totals")
+
+
+def test_who_has_no_role_sees_no_table_and_who_is_nobody_does_not_come_in(shop: Shop) -> None:
+    with shop.postgres("eve") as connection:
+        assert connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'm'").fetchall() == []
+        with pytest.raises(psycopg.Error, match="there is no table"):
+            connection.execute("SELECT * FROM m.orders")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(host="127.0.0.1", port=shop.ports["postgres"], user="ada", password="wrong", dbname="shop")
+
+
+def test_a_view_is_read_by_its_own_grant(shop: Shop) -> None:
+    with shop.postgres("ada") as connection:
+        found = connection.execute("SELECT country, total FROM m.totals ORDER BY 1").fetchall()
+    assert [(country, int(total)) for country, total in found] == [("NO", 40), ("SE", 20)]
+
+
+def test_parameters_reach_the_lake(shop: Shop) -> None:
+    with shop.postgres("sue") as connection:
+        assert connection.execute("SELECT id FROM m.orders WHERE country = %s AND amount > %s", ("NO", 15)).fetchall() == [(3,)]
+
+
+def test_each_query_is_in_the_audit(shop: Shop) -> None:
+    shop.http("ada", "SELECT count(*) AS audited_here FROM m.orders")
+    with pytest.raises(urllib.error.HTTPError):
+        shop.http("ada", "SELECT * FROM raw.orders")
+    rows = json.loads(headwater(shop.folder, "audit", "list", "--user", "ada", "--format", "json"))
+    told = [(row["record"]["decision"], row["record"]["sql"]) for row in rows]
+    assert any(decision == "allowed" and "audited_here" in sql for decision, sql in told)
+    assert any(decision == "refused" and "raw.orders" in sql for decision, sql in told)
+    headwater(shop.folder, "audit", "verify")
+
+
+def test_a_disabled_user_is_out_at_the_next_statement(shop: Shop) -> None:
+    headwater(shop.folder, "user", "add", "tim")
+    shop.tokens["tim"] = headwater(shop.folder, "user", "token", "tim").strip()
+    with shop.postgres("tim", autocommit=True) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        headwater(shop.folder, "user", "disable", "tim")
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT 1")
+
+
+def test_policies_that_change_on_disk_are_taken_up(shop: Shop) -> None:
+    file = shop.folder / "policies" / "all.yaml"
+    before = file.read_text()
+    try:
+        file.write_text(before.replace("members: [sue]", "members: [sue, eve]"))
+        deadline = time.monotonic() + 30
+        while "in force from now on" not in shop.log.read_text():
+            assert time.monotonic() < deadline, shop.log.read_text()
+            time.sleep(0.2)
+        with shop.postgres("eve") as connection:
+            assert connection.execute("SELECT count(*) FROM m.orders").fetchone() == (3,)
+    finally:
+        file.write_text(before)
+
+
+def test_without_any_user_nothing_is_opened(tmp_path: Path) -> None:
+    headwater(tmp_path, "init", "lonely")
+    headwater(tmp_path / "lonely", "run")
+    done = subprocess.run([PROGRAM, "serve", "--pg-port", "0"], cwd=tmp_path / "lonely", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "headwater user add" in done.stderr

@@ -11,6 +11,7 @@ from headwater.errors import UsageError
 from headwater.spec._base import parse_duration
 
 if TYPE_CHECKING:
+    from headwater.api.asking import Asking
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
     from headwater.storage import BackupReport, MaintenanceReport, RestoreReport, TableDiff, TableVersion
@@ -22,8 +23,9 @@ STATE_FILE = "state.sqlite"
 class LakeRoom:
     """`project.lake`."""
 
-    def __init__(self, session: Callable[[], Session], close: Callable[[], None], loaded: LoadedProject) -> None:
+    def __init__(self, session: Callable[[], Session], asking: Callable[[], Asking], close: Callable[[], None], loaded: LoadedProject) -> None:
         self._session = session
+        self._asking = asking
         self._close = close
         self._loaded = loaded
 
@@ -40,11 +42,9 @@ class LakeRoom:
 
         Raises UnknownSelection, TableNotFound, SnapshotNotFound, UsageError.
         """
-        from headwater.storage import Access  # the lake with it
-
         session = self._session()
         newest = session.lake.head() if to is None else _number(to)
-        return session.lake.diff(session.project.find(table), _number(from_), newest, limit=limit, access=Access.owner())
+        return session.lake.diff(session.project.find(table), _number(from_), newest, limit=limit, access=self._asking().of_caller())
 
     def maintain(self, *, keep: str | timedelta = timedelta(days=7), dry_run: bool = False) -> MaintenanceReport:
         """Merges small files, expires snapshots older than `keep`, removes files that nothing points at. Safe while others read and write.

@@ -23,6 +23,7 @@ from headwater.spec.runs import Event, Interval, RunSummary
 
 if TYPE_CHECKING:
     from headwater.api.access import AccessRoom
+    from headwater.api.asking import Asking
     from headwater.api.serving import Server
     from headwater.governance.lineage_views import LineageView
     from headwater.orchestration import Session
@@ -54,12 +55,13 @@ class Project:
         self._vars = vars
         self._served_files = ""
         self._open_session: Session | None = None
+        self._open_asking: Asking | None = None
         self.sources = Sources(loaded)
-        self.lake = LakeRoom(lambda: self._session, self.close, loaded)
-        self.quarantine = Quarantine(lambda: self._session, self._select)
+        self.lake = LakeRoom(lambda: self._session, lambda: self._asking, self.close, loaded)
+        self.quarantine = Quarantine(lambda: self._session, lambda: self._asking, self._select)
         self.users = UsersRoom(loaded)
         self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
-        self.audit = AuditRoom(loaded, lambda: self._session)
+        self.audit = AuditRoom(loaded, lambda: self._session, self._settle)
 
     @property
     def access(self) -> AccessRoom:
@@ -96,8 +98,24 @@ class Project:
                 return None
         return self._open_session
 
+    @property
+    def _asking(self) -> Asking:
+        """Who calls, over the open session."""
+        if self._open_asking is None:
+            from headwater.api.asking import Asking  # brings storage with it
+
+            self._open_asking = Asking(self._loaded, self._session)
+        return self._open_asking
+
+    def _settle(self) -> None:
+        """Writes what of the audit still waits."""
+        if self._open_asking is not None:
+            self._open_asking.close()
+
     def close(self) -> None:
         """Closes lake and state, if they were opened. Idempotent."""
+        self._settle()
+        self._open_asking = None
         session, self._open_session = self._open_session, None
         if session is not None:
             session.close()
@@ -181,6 +199,7 @@ class Project:
         """
         from headwater.api.models import show_model
 
+        self._asking.need("run", lambda: [self._loaded.find(model)])
         return show_model(self._session, model, cte, limit)
 
     def compile(self, model: str) -> str:
@@ -234,6 +253,7 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
+        self._asking.need("run", lambda: self._select(selection, exclude))
         summary = execute(self._session, options, listener=on_event)
         self.audit.hold()
         return summary
@@ -243,6 +263,7 @@ class Project:
         from headwater.orchestration import RunOptions, execute
 
         include = ("result:failed", "result:blocked", "result:cancelled", "result:held")
+        self._asking.need("run", lambda: self._select(include, ()))
         return execute(self._session, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
 
     def reload(self, table: str, *, from_: str | None = None, reason: str = "", on_event: Listener | None = None) -> RunSummary:
@@ -253,6 +274,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
+        self._asking.need("run", lambda: [self._loaded.find(table)])
         return verbs.reload(self._session, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
 
     def status(self, *selection: str, exclude: Sequence[str] = ()) -> list[TableStatus]:
@@ -313,27 +335,30 @@ class Project:
         return verbs.discard(self._session, self._chosen(selection, exclude), reason=reason)
 
     def _chosen(self, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
-        """The tables a verb is for. Unlike elsewhere, none is chosen where none is named."""
+        """The tables a verb of publication is for. Unlike elsewhere, none is chosen where none is named. Raises ApprovalRefused."""
         if not selection:
             raise UsageError("which tables?", expected="one or several, such as marts.revenue or 'marts.*'", hint="headwater ls shows all tables")
         tables = self._select(selection, exclude)
         if not tables:
             raise UsageError("nothing is selected", found=" ".join(selection), hint="headwater ls with the same selectors shows what they mean")
+        self._asking.need("publish", lambda: tables)
         return tables
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
-    def query(self, sql: str, *, at: int | str | datetime | None = None, head: bool = False) -> Result:
+    def query(
+        self, sql: str, *, at: int | str | datetime | None = None, head: bool = False, as_user: str | None = None, purpose: str | None = None
+    ) -> Result:
         """Runs one SELECT over published tables, consistent across them.
 
         `at` (a snapshot's number, or a time) gives what was published then. `head` reads newest rows, published or not; with `at` the raw
-        lake of then. The project's macros can be used. Raises StatementRefused, TableNotFound, SnapshotNotFound and QueryError kinds.
+        lake of then. The project's macros can be used. Who asks is the user of the token in HEADWATER_TOKEN, else the owner, who may ask as
+        another sees it (`as_user`, stating a `purpose`). Raises StatementRefused, TableNotFound, SnapshotNotFound and QueryError kinds.
         """
-        from headwater.storage import Access  # the lake with it
-
+        access = self._asking.of_caller(as_user, purpose)
         lake = self._session.lake
         try:
-            return Result(lake.read_as(Access.owner(), sql, at=self._moment(at), head=head, macros=self._loaded.macros))
+            return Result(lake.read_as(access, sql, at=self._moment(at), head=head, macros=self._loaded.macros))
         except TableNotFound as error:
             if not lake.state().tables:
                 error.hint = "nothing has been built yet: headwater run"

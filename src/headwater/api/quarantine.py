@@ -10,6 +10,7 @@ from headwater.errors import UsageError
 from headwater.spec.names import TableName
 
 if TYPE_CHECKING:
+    from headwater.api.asking import Asking
     from headwater.orchestration import Session
     from headwater.spec.runs import RunSummary
     from headwater.storage import QuarantinedRow
@@ -21,8 +22,11 @@ _ID = re.compile(r"[0-9a-f-]+")
 class Quarantine:
     """`project.quarantine`. A row waits until it is replayed, dropped, or superseded by a newer one."""
 
-    def __init__(self, session: Callable[[], Session], select: Callable[[Sequence[str], Sequence[str]], Sequence[TableName]]) -> None:
+    def __init__(
+        self, session: Callable[[], Session], asking: Callable[[], Asking], select: Callable[[Sequence[str], Sequence[str]], Sequence[TableName]]
+    ) -> None:
         self._session = session
+        self._asking = asking
         self._select = select
 
     def list(self, *selection: str, exclude: Sequence[str] = ()) -> list[QuarantinedRow]:
@@ -34,9 +38,7 @@ class Quarantine:
         return [row for row in rows if row.table.key in wanted]
 
     def _rows(self) -> Sequence[QuarantinedRow]:
-        from headwater.storage import Access  # the lake with it
-
-        return self._session().lake.quarantine(access=Access.owner())
+        return self._session().lake.quarantine(access=self._asking().of_caller())
 
     def show(self, id: str) -> QuarantinedRow:
         """One waiting row by its id or the beginning of it. Raises UsageError when none waits under it, or several begin so."""
@@ -64,7 +66,12 @@ class Quarantine:
         return drop_quarantined(self._session(), self._chosen(which, exclude, table))
 
     def _chosen(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
-        """Ids by the table they wait for; None for all that wait for it."""
+        """Ids by the table they wait for; None for all that wait for it. Raises ApprovalRefused."""
+        chosen = self._found(which, exclude, table)
+        self._asking().need("quarantine", lambda: chosen)
+        return chosen
+
+    def _found(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
         ids = [text for text in which if _ID.fullmatch(text)]
         selection = [text for text in which if not _ID.fullmatch(text)]
         if (bool(ids), bool(selection or exclude), table is not None).count(True) != 1:

@@ -6,17 +6,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from headwater.api.asking import Asking
 from headwater.api.users import users_of
 from headwater.errors import UsageError
-from headwater.security.audit import AuditLog
-from headwater.security.keys import mask_keys
-from headwater.security.network import Turns, limits_of
+from headwater.security.network import Turns
 from headwater.serving.server import OpenDoor, Running, serve_all
-from headwater.storage.gate import Access, VisibleColumn
+from headwater.storage.gate import VisibleColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from headwater.spec.policies import Door
     from headwater.spec.project import ServeConfig
     from headwater.storage import Reading
+    from headwater.storage.gate import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,8 @@ class LakeService:
     def __init__(self, loaded: LoadedProject, session: Session, turns: Turns | None = None) -> None:
         self._loaded = loaded
         self._session = session
-        self._users: Users = users_of(loaded, session.state)
-        self._audit = AuditLog(session.state, loaded.environment)
-        self._keys = mask_keys(loaded.directory)
+        self._asking = Asking(loaded, session)
+        self._users: Users = self._asking.users
         self._turns = turns if turns is not None else Turns()
 
     @property
@@ -166,18 +164,11 @@ class LakeService:
         self._users.has_any()
 
     def _access(self, principal: Principal) -> Access:
-        """The principal as they are now: disabled, out of groups, or with what was approved meanwhile."""
-        now = self._users.renew(principal)
-        policies = self._users.policies()
-        return Access(
-            now,
-            policies,
-            self._keys,
-            datetime.now(UTC),
-            limits_of(policies, now),
-            audit=self._audit.append,
-            database=self.name,
-        )
+        return self._asking.access(principal)
+
+    def close(self) -> None:
+        """Writes what of the audit still waits. The session stays open."""
+        self._asking.close()
 
 
 def _next_turn(access: Access) -> str:
@@ -199,8 +190,9 @@ class Server:
 
     def reload(self, loaded: LoadedProject) -> None:
         """From the next query on, policies and definitions are those of `loaded`; queries that run end as they began."""
-        self._service = self._service.reloaded(loaded)
+        before, self._service = self._service, self._service.reloaded(loaded)
         self._running.reload(self._service)
+        before.close()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until it was stopped; False when that took longer than `seconds`."""
@@ -209,6 +201,7 @@ class Server:
     def stop(self) -> None:
         """Lets queries that run end, and closes all. Idempotent."""
         self._running.stop()
+        self._service.close()
         self._session.close()
 
     def __enter__(self) -> Server:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, StateUnavailable, StorageFull, UsageError
 from headwater.secrets import resolve
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headwater.state import StateStore
 
 #: A token that says who calls; without it the caller is the owner, who has the credentials of the lake anyway.
-TOKEN_VARIABLE = "HEADWATER_TOKEN"
+TOKEN_VARIABLE: Final = "HEADWATER_TOKEN"
 
 
 def open_state(loaded: LoadedProject) -> StateStore:
@@ -325,13 +325,16 @@ class Anchored:
 class AuditRoom(_Room):
     """`project.audit`."""
 
-    def __init__(self, loaded: LoadedProject, session: Callable[[], Session]) -> None:
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session], settle: Callable[[], None]) -> None:
+        """`settle` writes what the project's own queries still have to say."""
         super().__init__(loaded)
         self._session = session
+        self._settle = settle
 
     def _log(self, state: StateStore) -> AuditLog:
         from headwater.security.audit import AuditLog
 
+        self._settle()
         return AuditLog(state, self._loaded.environment)
 
     def list(self, filter: AuditFilter | None = None, *, limit: int | None = 50) -> list[AuditRow]:

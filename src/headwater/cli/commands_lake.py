@@ -38,18 +38,23 @@ def query(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False)
     ] = None,
+    as_user: Annotated[
+        str | None, typer.Option("--as", metavar="USER", help="As this user sees it, by the policies of now.", show_default=False)
+    ] = None,
+    purpose: Annotated[str | None, typer.Option("--purpose", metavar="WORD", help="What the user states it is for.", show_default=False)] = None,
     json: JsonOption = False,
 ) -> None:
     """Ask published tables a question in DuckDB's SQL.
 
-    System tables stand in the schema headwater: loads, positions, verdicts, quarantine, publications, definitions, columns.
+    System tables stand in the schema headwater: loads, positions, verdicts, quarantine, publications, definitions, columns, audit. The token in
+    HEADWATER_TOKEN says who asks; without it, it is the lake's owner.
     """
     statement = sys.stdin.read() if sql == "-" else sql
     if json:
         format = QueryFormat.json
     if output is None and format in (QueryFormat.arrow, QueryFormat.parquet) and sys.stdout.isatty():
         raise errors.UsageError(f"{format.value} isn't for a terminal", hint="add --output FILE, or send stdout to a file")
-    with session.project.query(statement, at=at, head=head) as result:
+    with session.project.query(statement, at=at, head=head, as_user=as_user, purpose=purpose) as result:
         if format is QueryFormat.table and output is None:
             screen.table(result.columns, result.fetchall())
             return

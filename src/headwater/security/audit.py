@@ -12,6 +12,7 @@ import math
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -30,6 +31,9 @@ _APPENDING: Final = 7_203_420
 _CHUNK: Final = 2_000
 #: Faults beyond this are counted, not described.
 _MAX_FAULTS: Final = 100
+#: How long a row may wait that nothing waits for, in seconds; and how many of them may wait.
+_SOON: Final = 0.5
+_MOST_WAITING: Final = 10_000
 _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
 
 
@@ -76,6 +80,7 @@ class Verification:
 @dataclass(slots=True)
 class _Waiting:
     row: dict[str, Any]
+    is_patient: bool = False
     is_done: bool = False
     error: Exception | None = None
 
@@ -115,6 +120,7 @@ class AuditLog:
         self._state = state
         self._environment = environment
         self._queue: list[_Waiting] = []
+        self._flusher: threading.Timer | None = None
         self._queue_lock = threading.Lock()
         self._writing = threading.Lock()
 
@@ -131,12 +137,38 @@ class AuditLog:
                     batch, self._queue = self._queue, []
                 self._write_all(batch)
         if mine.error is not None:
-            raise AuditUnwritable(
-                "the audit can't be written",
-                found=mine.error.found if isinstance(mine.error, StateError) else type(mine.error).__name__,
-                state="what was asked for is not done, and nothing is shown",
-                hint="check `state:` in headwater.yaml, and that the store answers",
-            ) from mine.error
+            raise _unwritable(mine.error) from mine.error
+
+    def append_soon(self, record: Audited) -> None:
+        """Writes one row together with the next, or within half a second. For what is over: nobody waits for it, nothing is held back by it.
+
+        What can't be written then waits for the next try; a process that is killed loses it, and the row that stood before the query remains.
+        """
+        with self._queue_lock:
+            if len(self._queue) < _MOST_WAITING:
+                self._queue.append(_Waiting(_row_of(record, self._environment), is_patient=True))
+            if self._flusher is None:
+                self._flusher = threading.Timer(_SOON, self._flush_quietly)
+                self._flusher.daemon = True
+                self._flusher.start()
+
+    def flush(self) -> None:
+        """Writes what waits. Raises AuditUnwritable; then it waits on."""
+        with self._writing:
+            with self._queue_lock:
+                batch, self._queue = self._queue, []
+                flusher, self._flusher = self._flusher, None
+            if flusher is not None:
+                flusher.cancel()
+            if batch:
+                self._write_all(batch)
+        failed = next((waiting for waiting in batch if waiting.error is not None and waiting.is_patient), None)
+        if failed is not None:
+            raise _unwritable(failed.error)
+
+    def _flush_quietly(self) -> None:
+        with suppress(AuditUnwritable):
+            self.flush()
 
     def _write_all(self, batch: Sequence[_Waiting]) -> None:
         rows = [waiting.row for waiting in batch]
@@ -146,7 +178,11 @@ class AuditLog:
             if len(batch) > 1:  # one that can't be written doesn't take the others with it
                 for waiting in batch:
                     self._write_all([waiting])
-            batch[0].error = error if len(batch) == 1 else batch[0].error
+            else:
+                batch[0].error = error
+                if batch[0].is_patient:
+                    with self._queue_lock:
+                        self._queue.append(_Waiting(batch[0].row, is_patient=True))
         for waiting in batch:
             waiting.is_done = True
 
@@ -165,6 +201,7 @@ class AuditLog:
 
     def rows(self, filter: AuditFilter | None = None, *, limit: int | None = None) -> list[AuditRow]:
         """This environment's rows that the filter lets through: the newest `limit`, the oldest of them first."""
+        self._flush_quietly()
         found: list[AuditRow] = []
         for chunk in self._chunks(filter or AuditFilter(), newest_first=True):
             found += [_read(row) for row in chunk]
@@ -177,6 +214,7 @@ class AuditLog:
         """This environment's rows as Arrow, the oldest first, read as they are asked for: the table `headwater.audit`."""
         import pyarrow as pa
 
+        self._flush_quietly()
         schema = audit_schema()
 
         def batches() -> Iterator[pa.RecordBatch]:
@@ -270,6 +308,15 @@ def audit_schema() -> pa.Schema:
     text, texts, instant = pa.string(), pa.list_(pa.string()), pa.timestamp("us", tz="UTC")
     types = {"seq": pa.int64(), "at": instant, "groups": texts, "tables": texts, "columns": texts, "rows": pa.int64(), "seconds": pa.float64()}
     return pa.schema([(column.name, types.get(column.name, text)) for column in t.audit.columns if column.name != "environment"])
+
+
+def _unwritable(error: Exception | None) -> AuditUnwritable:
+    return AuditUnwritable(
+        "the audit can't be written",
+        found=error.found if isinstance(error, StateError) else type(error).__name__,
+        state="what was asked for is not done, and nothing is shown",
+        hint="check `state:` in headwater.yaml, and that the store answers",
+    )
 
 
 def _append(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -11,8 +11,8 @@ Outcome = Literal["allowed", "refused", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """One thing that was done, or refused. A query has a row before its first result leaves (`rows` None), and one more of the same `query_id` at
-    its end.
+    """One thing that was done, or refused. A query has a row before its first result leaves (`rows` None), and one more of the same `query_id`,
+    with the rows that left, at its end.
 
     `tables` are `schema.table`, `columns` `schema.table.column`. `error` is the full text, which the one who asked may not have been shown.
     `seconds` None: not over yet.

@@ -42,7 +42,7 @@ _ROWS_AT_ONCE: Final = 10_000
 
 
 class Guard:
-    """What a reading does with errors, and how much it lets through. This one: everything, as it is."""
+    """What a reading does with errors, how much it lets through, and who is told. This one: everything as it is, and nobody."""
 
     def __enter__(self) -> Guard:
         return self
@@ -53,12 +53,12 @@ class Guard:
     def count_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Raises LimitExceeded when that was too much."""
 
-    def count_batch(self, batch: pa.RecordBatch) -> None:
+    def count_batch(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Raises LimitExceeded when that was too much."""
 
     @property
     def is_limited(self) -> bool:
-        """Whether rows have to be counted as they come."""
+        """Whether rows have to be counted before they leave."""
         return False
 
     def close(self) -> None:
@@ -86,7 +86,9 @@ class Reading:
         try:
             with self._guard:
                 if not self._guard.is_limited:
-                    return self._result.fetchall()
+                    every = self._result.fetchall()
+                    self._guard.count_rows(every)
+                    return every
                 rows: list[tuple[Any, ...]] = []
                 while some := self._result.fetchmany(_ROWS_AT_ONCE):
                     self._guard.count_rows(some)
@@ -118,7 +120,9 @@ class Reading:
             if self._guard.is_limited:
                 return self.batches().read_all()
             with self._guard:
-                return self._result.arrow()
+                table = self._result.arrow()
+                self._guard.count_batch(table)
+                return table
         finally:
             self.close()
 

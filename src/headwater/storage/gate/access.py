@@ -6,19 +6,23 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headwater.security import OWNER, MaskKeys, Principal
 from headwater.security.audited import Audited
 from headwater.spec.names import TableName
 from headwater.spec.policies import Limits, Policies
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _NO_POLICIES: Final = Policies()
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`at` (aware) is now, as decisions see it. `audit` is called before the first row leaves; what it raises refuses the query.
+    """`at` (aware) is now, as decisions see it. `audit` is called before the first row leaves; what it raises refuses the query. `audit_end` is
+    called when the query is over, with the rows that left. `audit_rows` gives the audit itself: the table `headwater.audit`.
 
     Errors of anybody but the owner name `query_id` and nothing else; their full text goes to `audit`. `database` is the name by which a reader may
     call the whole lake in front of a schema's (`shop.marts.revenue`); None for none.
@@ -30,6 +34,8 @@ class Access:
     at: datetime
     limits: Limits = field(default_factory=Limits)
     audit: Callable[[Audited], None] | None = None
+    audit_end: Callable[[Audited], None] | None = None
+    audit_rows: Callable[[], pa.RecordBatchReader] | None = None
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     database: str | None = None
 

@@ -6,10 +6,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import (
@@ -28,7 +28,7 @@ from headwater.errors import (
     UsageError,
 )
 from headwater.security import decide
-from headwater.security.audited import Audited
+from headwater.security.audited import Audited, Outcome
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
 from headwater.storage.changes import TableState
@@ -58,39 +58,49 @@ class _Query:
     sql: str
     started: float
     plan: Plan | None = None
-    was_audited: bool = False
+    #: Whether the audit says that it was allowed, and not yet how it ended.
+    is_open: bool = False
+    #: Those that left so far.
+    rows: int = 0
 
     def record(
         self,
-        decision: Literal["allowed", "refused", "failed"],
+        decision: Outcome,
         error: HeadwaterError | None = None,
         *,
         tables: tuple[str, ...] = (),
         action: Action = "select",
     ) -> None:
         """Raises what the audit raises: then nothing leaves."""
-        if self.access.audit is None:
-            return
+        if self.access.audit is not None:
+            self.access.audit(self._row(decision, error, tables, action))
+        self.is_open = decision == "allowed"
+
+    def end(self) -> None:
+        """The query is over. The statement isn't told again."""
+        if self.is_open and self.access.audit_end is not None:
+            self.access.audit_end(replace(self._row("allowed", None, (), "select"), sql="", columns=()))
+        self.is_open = False
+
+    def _row(self, decision: Outcome, error: HeadwaterError | None, tables: tuple[str, ...], action: Action) -> Audited:
         principal = self.access.principal
-        self.access.audit(
-            Audited(
-                at=self.access.at,
-                query_id=self.access.query_id,
-                principal=principal.name,
-                door=principal.door,
-                address=principal.address,
-                purpose=principal.purpose,
-                action=action,
-                sql=self.sql,
-                tables=self.plan.tables if self.plan else tables,
-                columns=self.plan.columns if self.plan else (),
-                rows=None,
-                decision=decision,
-                error=None if error is None else whole_text(error),
-                policy_version=self.access.policies.version,
-                seconds=time.monotonic() - self.started,
-                groups=tuple(sorted(principal.groups)),
-            )
+        return Audited(
+            at=self.access.at,
+            query_id=self.access.query_id,
+            principal=principal.name,
+            door=principal.door,
+            address=principal.address,
+            purpose=principal.purpose,
+            action=action,
+            sql=self.sql,
+            tables=self.plan.tables if self.plan else tables,
+            columns=self.plan.columns if self.plan else (),
+            rows=self.rows if self.is_open else None,
+            decision=decision,
+            error=None if error is None else whole_text(error),
+            policy_version=self.access.policies.version,
+            seconds=time.monotonic() - self.started,
+            groups=tuple(sorted(principal.groups)),
         )
 
     def told(self, error: HeadwaterError) -> HeadwaterError:
@@ -106,7 +116,6 @@ class _Guarded(Guard):
         self._query = query
         self._limits = query.access.limits
         self._connection = connection
-        self._rows = 0
         self._bytes = 0
         self._is_late = False
         self._timer: threading.Timer | None = None
@@ -138,16 +147,15 @@ class _Guarded(Guard):
             raise Interrupted("the statement was interrupted")
 
     def count_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        if self.is_limited:
-            self._count(len(rows), sum(_size(value) for row in rows for value in row) if self._limits.bytes is not None else 0)
+        self._count(len(rows), sum(_size(value) for row in rows for value in row) if self._limits.bytes is not None else 0)
 
-    def count_batch(self, batch: pa.RecordBatch) -> None:
-        self._count(batch.num_rows, batch.nbytes)
+    def count_batch(self, batch: pa.RecordBatch | pa.Table) -> None:
+        self._count(batch.num_rows, batch.nbytes if self._limits.bytes is not None else 0)
 
     def _count(self, rows: int, size_bytes: int) -> None:
-        self._rows += rows
+        self._query.rows += rows
         self._bytes += size_bytes
-        if self._limits.rows is not None and self._rows > self._limits.rows:
+        if self._limits.rows is not None and self._query.rows > self._limits.rows:
             raise LimitExceeded("the query gives more rows than its reader's roles allow", expected=f"up to {self._limits.rows:,} rows")
         if self._limits.bytes is not None and self._bytes > self._limits.bytes:
             raise LimitExceeded("the query gives more data than its reader's roles allow", expected=f"up to {self._limits.bytes:,} bytes")
@@ -155,6 +163,7 @@ class _Guarded(Guard):
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._query.end()
 
 
 def _size(value: Any) -> int:

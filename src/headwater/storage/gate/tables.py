@@ -30,6 +30,9 @@ from headwater.storage.system import SYSTEM_TABLES
 _OF_THE_ENGINE: Final = functions.ALLOWED | functions.REFUSED
 #: Stands after a row filter: nothing a reader wrote is computed for rows that it leaves out.
 BARRIER: Final = "LIMIT 9223372036854775807"
+#: The table in the schema of system tables that isn't the lake's: who did what.
+AUDIT: Final = "audit"
+_LOADED_AUDIT: Final = "hw_audit"
 #: Columns of system tables that hold values of other tables' rows, with the right on those tables that shows them.
 VALUES_OF_OTHERS: Final[Mapping[str, Mapping[str, Action]]] = {
     "quarantine": {"raw": "quarantine", "position": "quarantine", "reason": "quarantine"},
@@ -79,6 +82,7 @@ class Tables:
         self.macros: list[str] = []
         self.found: list[Seen] = []
         self.is_cacheable = True
+        self._has_audit = False
 
     # -- as a reader sees it -----------------------------------------------------------------------------------------
 
@@ -166,6 +170,7 @@ class Tables:
     def for_system(self, name: TableName, reader: TableName | None) -> Node:
         """All rows and columns that are published; those that a view model reads are read in the same way. `reader` is the view it is for."""
         if name.schema.lower() == SYSTEM_SCHEMA:
+            self.is_cacheable = self.is_cacheable and name.name.lower() != AUDIT
             return query_of(self._system_sql(name))
         state = self._moment.state.find(name)
         if state is None:
@@ -237,8 +242,12 @@ class Tables:
 
     def _system_sql(self, name: TableName, columns: str = "*") -> str:
         table = name.name.lower()
+        if table == AUDIT and self._access.audit_rows is not None:
+            self._load_audit()
+            return f"SELECT {columns} FROM temp.main.{_LOADED_AUDIT}"
         if table not in SYSTEM_TABLES:
-            raise TableNotFound(f"there is no table {name}", expected=", ".join(f"headwater.{table}" for table in SYSTEM_TABLES))
+            known = [*SYSTEM_TABLES, AUDIT]
+            raise TableNotFound(f"there is no table {name}", expected=", ".join(f"headwater.{table}" for table in known))
         conditions = []
         if table != "format":
             conditions.append(f"environment = {quote_literal(self._core.environment)}")
@@ -247,9 +256,29 @@ class Tables:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {columns} FROM {self._core.system}.{quote(table)}{where}"
 
+    def _load_audit(self) -> None:
+        """The audit lives in the state store: its rows as they are now, on this connection alone, once however often a query names them."""
+        if self._has_audit or self._access.audit_rows is None:
+            return
+        self._connection.register(f"{_LOADED_AUDIT}_rows", self._access.audit_rows())
+        self._connection.execute(f"CREATE TEMP TABLE {_LOADED_AUDIT} AS FROM {_LOADED_AUDIT}_rows")
+        self._connection.unregister(f"{_LOADED_AUDIT}_rows")
+        self._has_audit = True
+
+    def _see_audit(self, name: TableName) -> Seen:
+        """By the right `audit` alone: no grant of `select` opens it, whatever its pattern."""
+        decision = decide(self._access.policies, self._access.principal, "audit", Resource(), at=self._access.at)
+        if not decision.is_allowed or self._access.audit_rows is None:
+            raise unknown(name)
+        own = TableName(SYSTEM_SCHEMA, AUDIT)
+        return self._bound(own, f"SELECT * FROM {own.sql}", False, decision.valid_until)
+
     def _see_system(self, name: TableName) -> Seen:
         """By a grant that names it; `quarantine` also by the right `quarantine`, which shows the rows of the tables it is on."""
         table = name.name.lower()
+        if table == AUDIT:
+            self.is_cacheable = False
+            return self._see_audit(name)
         if table not in SYSTEM_TABLES:
             raise unknown(name)
         own = TableName(SYSTEM_SCHEMA, table)

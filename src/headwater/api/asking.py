@@ -1,0 +1,124 @@
+"""Who asks the lake, under which rules, and what the audit is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from headwater.api.users import TOKEN_VARIABLE
+from headwater.errors import ApprovalRefused, AuditUnwritable, UsageError
+from headwater.storage.gate import Access
+
+if TYPE_CHECKING:
+    from headwater.orchestration import Session
+    from headwater.project import LoadedProject
+    from headwater.security import MaskKeys, Principal
+    from headwater.security.audit import AuditLog
+    from headwater.security.users import Users
+    from headwater.spec.names import TableName
+    from headwater.spec.policies import Action
+
+_DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of"}
+
+
+class Asking:
+    """Makes the `Access` that each question to the lake takes, over an open session. Thread-safe."""
+
+    def __init__(self, loaded: LoadedProject, session: Session) -> None:
+        self._loaded = loaded
+        self._session = session
+
+    @cached_property
+    def users(self) -> Users:
+        from headwater.api.users import users_of
+
+        return users_of(self._loaded, self._session.state)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        from headwater.security.audit import AuditLog
+
+        return AuditLog(self._session.state, self._loaded.environment)
+
+    @cached_property
+    def _keys(self) -> MaskKeys:
+        from headwater.security.keys import mask_keys
+
+        return mask_keys(self._loaded.directory)
+
+    def access(self, principal: Principal) -> Access:
+        """Theirs as they are now: disabled, out of groups, or with what was approved meanwhile. Raises AuthenticationFailed."""
+        from headwater.security.network import limits_of
+
+        now = self.users.renew(principal)
+        policies = self.users.policies()
+        return Access(
+            now,
+            policies,
+            self._keys,
+            datetime.now(UTC),
+            limits_of(policies, now),
+            audit=self.audit.append,
+            audit_end=self.audit.append_soon,
+            audit_rows=self.audit.reader,
+            database=self._loaded.config.name,
+        )
+
+    def of_caller(self, user: str | None = None, purpose: str | None = None) -> Access:
+        """Whoever calls on this machine: the user of the token in HEADWATER_TOKEN, else the owner; as `user` sees it, where the owner says one.
+
+        The owner's questions are audited as soon as there are users. Raises AuthenticationFailed, UsageError.
+        """
+        token = self._loaded.environ.get(TOKEN_VARIABLE)
+        if token:
+            caller = self.users.login_token(token, door="local")
+            if user is not None and user.lower() != caller.name.lower():
+                raise UsageError(f"{caller.name} can't ask as somebody else", expected="the owner", hint=f"unset {TOKEN_VARIABLE}")
+            return self.access(replace(caller, purpose=purpose))
+        if user is not None:
+            return self.access(replace(self.users.find(user), purpose=purpose, since=datetime.now(UTC)))
+        if purpose is not None:
+            raise UsageError("the owner needs no purpose", hint="add --as USER")
+        owner = replace(Access.owner(at=self._session.clock()), audit_rows=self.audit.reader)
+        if not self.users.has_any():
+            return owner
+        return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
+
+    def need(self, action: Action, tables: Callable[[], Iterable[TableName]]) -> None:
+        """Raises ApprovalRefused unless whoever calls may do `action` with all of the tables; audited for all but the owner, who may."""
+        token = self._loaded.environ.get(TOKEN_VARIABLE)
+        if not token:
+            return
+        from headwater.security import Resource, decide
+        from headwater.security.audit import new_query_id
+        from headwater.security.audited import Audited
+
+        access = self.of_caller()
+        who, names = access.principal, sorted(tables())
+        refused = [name for name in names if not decide(access.policies, who, action, Resource(name), at=access.at).is_allowed]
+        self.audit.append(
+            Audited(
+                at=access.at,
+                query_id=new_query_id(),
+                principal=who.name,
+                action=action,
+                decision="refused" if refused else "allowed",
+                tables=tuple(map(str, names)),
+                policy_version=access.policies.version,
+                groups=tuple(sorted(who.groups)),
+            )
+        )
+        if refused:
+            raise ApprovalRefused(
+                f"{who.name} may not {_DEEDS.get(action, action)} {refused[0]}", expected=f"a grant of `{action}`", state="nothing was changed"
+            )
+
+    def close(self) -> None:
+        """Writes what of the audit still waits."""
+        if "audit" in self.__dict__:
+            with suppress(AuditUnwritable):
+                self.audit.flush()

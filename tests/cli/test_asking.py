@@ -1,0 +1,109 @@
+"""Who asks: the owner, the user of a token, a user as the owner tries them; and what the audit says of it, as a table too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headwater
+
+POLICIES = """\
+roles:
+  analyst:
+    grants:
+      - {select: shop.customers, columns: [id, country], where: "country = 'NO'"}
+      - {select: marts.revenue, purpose: planning}
+  auditor:
+    grants: [{audit: '*'}]
+  operator:
+    grants: [{run: 'marts.*'}, {publish: marts.revenue}, {quarantine: shop.orders}]
+groups:
+  analysts: {roles: [analyst], members: [ada]}
+  auditors: {roles: [auditor], members: [eve]}
+  operators: {roles: [operator], members: [bot]}
+"""
+
+
+@pytest.fixture
+def guarded(make_shop: Callable[..., Path], hw: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("headwater.security.passwords.Cost.__init__.__defaults__", (1, 64, 1))
+    folder = make_shop({"policies/p.yaml": POLICIES})
+    hw(folder, "run")
+    for name in ("ada", "eve", "bot"):
+        hw(folder, "user", "add", name)
+    return folder
+
+
+def token(hw: Any, folder: Path, name: str) -> str:
+    return str(hw(folder, "user", "token", name).out.strip())
+
+
+def test_the_owner_sees_what_a_user_would_see(guarded: Path, hw: Any) -> None:
+    asked = hw(guarded, "query", "FROM shop.customers ORDER BY id", "--as", "ada", "--json").json
+    assert asked == [{"id": 1, "country": "NO"}, {"id": 3, "country": "NO"}]
+    assert "there is no table marts.revenue" in hw(guarded, "query", "FROM marts.revenue", "--as", "ada", expect=2).err
+    assert hw(guarded, "query", "SELECT count(*) AS n FROM marts.revenue", "--as", "ada", "--purpose", "planning", "--json").json[0]["n"] > 0
+    assert "what isn't published" in hw(guarded, "query", "FROM shop.customers", "--as", "ada", "--head", expect=2).err
+    assert "no user 'nobody'" in hw(guarded, "query", "SELECT 1", "--as", "nobody", expect=2).err
+    assert "add --as USER" in hw(guarded, "query", "SELECT 1", "--purpose", "x", expect=2).err
+
+
+def test_a_token_says_who_asks(guarded: Path, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_TOKEN", token(hw, guarded, "ada"))
+    assert len(hw(guarded, "query", "FROM shop.customers", "--json").json) == 2
+    assert "there is no table" in hw(guarded, "diff", "shop.customers", "--from", "1", expect=2).err
+    assert hw(guarded, "quarantine", "list", "--rows", "--json").json == []
+    assert "can't ask as somebody else" in hw(guarded, "query", "SELECT 1", "--as", "eve", expect=2).err
+    for deed in (["run"], ["show", "marts.revenue"], ["publish", "marts.revenue"], ["reload", "shop.orders"]):
+        assert "ada may not" in hw(guarded, *deed, expect=1).err
+    monkeypatch.setenv("HEADWATER_TOKEN", "hw_nonsense")
+    assert "token" in hw(guarded, "query", "SELECT 1", expect=1).err
+
+
+def test_rights_on_some_tables_are_rights_on_these(guarded: Path, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_TOKEN", token(hw, guarded, "bot"))
+    hw(guarded, "run", "marts.*")
+    assert "bot may not run shop.customers" in hw(guarded, "run", expect=1).err
+    assert "bot may not publish marts.countries" in hw(guarded, "rollback", "marts.countries", expect=1).err
+    assert "bot may not publish" not in hw(guarded, "publish", "marts.revenue").err
+    rows = hw(guarded, "quarantine", "list", "--rows", "--json").json
+    assert len(rows) == 1
+    hw(guarded, "quarantine", "drop", rows[0]["id"])
+
+
+def test_the_audit_is_a_table_for_who_has_its_right(guarded: Path, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    hw(guarded, "query", "FROM shop.customers", "--as", "ada")
+    hw(guarded, "query", "SELECT nonsense FROM shop.customers", "--as", "ada", expect=2)
+    hw(guarded, "query", "SELECT count(*) FROM shop.orders")
+    asked = "SELECT principal, decision, rows FROM headwater.audit WHERE action = 'select' ORDER BY seq"
+    found = [tuple(row.values()) for row in hw(guarded, "query", asked, "--json").json]
+    assert found == [("ada", "allowed", None), ("ada", "allowed", 2), ("ada", "failed", None), ("owner", "allowed", None), ("owner", "allowed", 1)]
+    assert "there is no table headwater.audit" in hw(guarded, "query", asked, "--as", "ada", expect=2).err
+    monkeypatch.setenv("HEADWATER_TOKEN", token(hw, guarded, "eve"))
+    joined = "SELECT count(*) AS n FROM headwater.audit a JOIN headwater.audit b USING (query_id) WHERE a.rows IS NULL AND b.rows = 2"
+    assert hw(guarded, "query", joined, "--json").json == [{"n": 1}]
+    for name in ("temp.main.hw_audit", "temp.hw_audit", "main.hw_audit", "hw_audit"):
+        hw(guarded, "query", f"SELECT a.seq FROM headwater.audit a, {name}", expect=2)
+    assert "the audit is sound" in hw(guarded, "audit", "verify").out
+
+
+def test_a_query_read_in_part_counts_what_left(guarded: Path) -> None:
+    with headwater.open(guarded) as project:
+        with project.query("FROM range(100_000)") as result:
+            result.fetchmany(10)
+        project.query("FROM range(7)").arrow()
+        with project.query("SELECT 1 / 0 FROM shop.customers", as_user="ada") as result:
+            assert result.fetchall()
+        ends = [row.record for row in project.audit.list() if row.record.action == "select" and row.record.rows is not None]
+    assert [end.rows for end in ends] == [10, 7, 2]
+    assert all(end.sql == "" for end in ends)
+    assert all(end.seconds is not None for end in ends)
+
+
+def test_without_users_nothing_is_audited_and_the_owner_reads_all(shop: Path, hw: Any) -> None:
+    hw(shop, "run")
+    hw(shop, "query", "FROM shop.customers")
+    assert hw(shop, "query", "SELECT count(*) AS n FROM headwater.audit", "--json").json == [{"n": 0}]

@@ -113,3 +113,9 @@ def test_a_bug_is_called_one_and_its_trace_shown_with_debug_only(shop: Path, tmp
     assert "secret value" not in done.err
     shown = installed(shop, "ls", "--debug", expect=1, env={"PYTHONPATH": str(tmp_path)}, may_trace=True)
     assert "Traceback" in shown.err
+
+
+def test_an_interval_without_a_model_to_restate_is_told(shop: Path, hw: Any) -> None:
+    said = hw(shop, "run", "--from", "2024-01-01", expect=2).err
+    assert "nothing to restate" in said
+    assert "time_column" in said

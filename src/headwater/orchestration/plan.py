@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from headwater.engine import CLOCK_FUNCTIONS, tables_named
+from headwater.errors import UsageError
 from headwater.governance.labels import rules_of
 from headwater.orchestration.decide import Facts, Situation, tables_read
 from headwater.project import LoadedProject, select
 from headwater.spec.checks import Query, Relationships
+from headwater.spec.models import IncrementalKind
 from headwater.spec.names import TableName
 from headwater.spec.runs import Interval
 from headwater.storage.changes import TableState
@@ -106,7 +108,7 @@ def gather_facts(project: LoadedProject, started_at: datetime) -> dict[TableName
 
 
 def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState, started_at: datetime, results: Mapping[TableName, str]) -> Plan:
-    """Raises UnknownSelection."""
+    """Raises UnknownSelection, and UsageError for an interval that no selected model can restate."""
     facts = gather_facts(project, started_at)
     deployed: dict[TableName, TableState] = {}
     for table in facts:
@@ -117,6 +119,12 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
     order = select(project.graph, options.include, options.exclude, deployed=fingerprints, fingerprints=project.fingerprint, results=results)
     if options.interval is not None:
         order = project.graph.sort(set(order).union(*(project.graph.downstream(table) for table in order)))
+        if not any(_is_restatable(project, table) for table in order):
+            raise UsageError(
+                "there is nothing to restate: no selected model is incremental by a time column",
+                expected="a model of the kind {incremental: {time_column: ..}}",
+                hint="without --from and --to, headwater run builds what changed",
+            )
     situation = Situation(
         facts,
         frozenset(order),
@@ -136,6 +144,11 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
             groups.setdefault(fact.publish_group, []).append(table)
     plan.groups = {group: tuple(tables) for group, tables in groups.items()}
     return plan
+
+
+def _is_restatable(project: LoadedProject, table: TableName) -> bool:
+    model = project.models.get(table)
+    return model is not None and isinstance(model.kind, IncrementalKind)
 
 
 def _order(tables: Sequence[TableName], reads: Mapping[TableName, set[TableName]], asks: Mapping[TableName, set[TableName]]) -> tuple[TableName, ...]:

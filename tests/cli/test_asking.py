@@ -51,6 +51,14 @@ def test_the_owner_sees_what_a_user_would_see(guarded: Path, hw: Any) -> None:
     assert "add --as USER" in hw(guarded, "query", "SELECT 1", "--purpose", "x", expect=2).err
 
 
+def test_explain_knows_the_groups_that_users_were_added_to(guarded: Path, hw: Any) -> None:
+    hw(guarded, "user", "add", "zoe", "--group", "analysts")
+    said = hw(guarded, "access", "explain", "zoe", "shop.customers").out
+    assert "in the group analysts (user): analyst" in said
+    assert "(country = 'NO')" in said
+    assert len(hw(guarded, "query", "FROM shop.customers", "--as", "zoe", "--json").json) == 2
+
+
 def test_a_token_says_who_asks(guarded: Path, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWATER_TOKEN", token(hw, guarded, "ada"))
     assert len(hw(guarded, "query", "FROM shop.customers", "--json").json) == 2

@@ -136,7 +136,9 @@ _EXPRESSIONS = (
         "to_char(price, '999.99')",
         "to_char(day, 'IYYY-IW')",
     ),
-    *("to_char(at, 'DD.MM.YY')", "to_char(day, 'Dy DDD')", "to_char(at, 'MS US')", "to_char(at, 'FMMonth')"),
+    *("to_char(at, 'DD.MM.YY')", "to_char(day, 'Dy DDD')", "to_char(at, 'MS US')", "to_char(at, 'FMMonth')", "to_char(at, 'yyyy-mm')"),
+    *("to_char(day, 'YYYY-\"Q\"Q')", "to_char(at, 'Month|MONTH|month|FMMONTH')", "to_char(day, 'DAY FMDay dy') || '!'", "to_char(at, 'HH12:MI AM')"),
+    *("to_char(at, 'HH:MI:SS pm')", "to_char(at, 'FMDD/FMMM/YY %')", "to_char(day, 'ID IYYY')", "to_char(at, 'Mon')"),
     *(
         "length(name)",
         "reverse(name)",
@@ -155,6 +157,9 @@ _EXPRESSIONS = (
         "right(name, 2)",
         "initcap(name)",
         "lpad(kind, 6, '*')",
+        "rpad(kind, 2)",
+        "ln(id + 1)",
+        "ln(price)",
     ),
     *(
         "regexp_replace(name, 'a', 'X')",
@@ -290,6 +295,10 @@ _TOOLS = (
     "SELECT f.*, c.name FROM {s}.facts f JOIN {s}.customers c ON f.customer = c.id ORDER BY f.id",
     "SELECT f.id, l.top FROM {s}.facts f, LATERAL (SELECT max(c.id) AS top FROM {s}.customers c WHERE c.id < f.customer) l ORDER BY 1",
     "VALUES (1, 'a'), (2, NULL)",
+    "SELECT id FROM {s}.facts WHERE at >= TO_TIMESTAMP('2024-01-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US') "
+    "AND at < TO_TIMESTAMP('2024-06-01 12:30:00.500', 'YYYY-MM-DD HH24:MI:SS.MS') ORDER BY id",
+    "SELECT id, to_date('01.02.2016', 'DD.MM.YYYY') FROM {s}.facts WHERE day >= to_date('2016-01', 'YYYY-MM') ORDER BY id",
+    "SELECT to_timestamp('2024-01-01', 'YYYY-MM-DD'), to_date('20240229', 'YYYYMMDD')",
     "SELECT generate_series(1, 4) AS n",
     "SELECT id FROM {s}.facts ORDER BY id FETCH FIRST 3 ROWS ONLY",
     "SELECT 1 AS Mixed, 2 AS \"Mixed\", 'it''s', NULL, 1.5, true, date '2024-02-29'",
@@ -351,4 +360,4 @@ def test_a_thousand_queries_are_answered_as_postgres_does_or_refused(both: tuple
             first = next(((a, b) for a, b in zip(expected[1], got[1], strict=False) if not _same(list(a), list(b))), (len(expected[1]), len(got[1])))
             wrong.append(f"{sql}\n  {first}")
     assert not wrong, f"{len(wrong)} of {len(queries)} differ:\n" + "\n".join(wrong[:40])
-    assert refused < len(queries) / 5, f"{refused} of {len(queries)} were refused"
+    assert refused < len(queries) / 20, f"{refused} of {len(queries)} were refused"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from headwater.project import LoadedProject
 from headwater.project.problems import nearest
 from headwater.security import ColumnLabels, Decision, Membership, Principal, Reason, Resource, Sight, decide, memberships_of, roles_of
 from headwater.spec.names import ColumnName, TableName
-from headwater.spec.policies import Action
+from headwater.spec.policies import Action, Policies
 from headwater.spec.tables import Column
 from headwater.storage import NEVER_PUBLISHED, TableState
 
@@ -124,8 +124,8 @@ class AccessRoom:
     ) -> Explanation:
         """Whether and how `user` sees a table (or one column: `schema.table.column`) at the time `at` (None: now; without a zone in the project's).
 
-        Groups are those the policies name the user in, and `by_user`. Raises UnknownSelection, TableNotFound (nothing of it is published),
-        UsageError (no time).
+        Groups are those the policies name the user in, those of `user add --group`, what was approved for a time, and `by_user`. Raises
+        UnknownSelection, TableNotFound (nothing of it is published), UsageError (no time).
         """
         moment = _moment(at, self._loaded.config.timezone)
         table, wanted = self._split(name)
@@ -133,9 +133,12 @@ class AccessRoom:
         columns = _columns(state)
         if wanted is not None:
             columns = [_column(wanted, table, columns)]
-        policies = self._loaded.policies
-        memberships = memberships_of(user, policies, by_user=by_user)
+        known, policies = self._known(user)
+        groups = [membership.group for membership in known.memberships if membership.origin == "user"] if known is not None else []
+        memberships = memberships_of(user, policies, by_user=[*groups, *by_user])
         principal = Principal(user, roles=roles_of(memberships, policies), memberships=memberships, purpose=purpose)
+        if known is not None:
+            principal = replace(principal, kind=known.kind, is_admin=known.is_admin)
         resource = Resource(table, tuple(ColumnLabels(column.name, frozenset(column.labels)) for column in _columns(state)))
         decision = decide(policies, principal, action, resource, at=moment)
         return Explanation(
@@ -152,6 +155,19 @@ class AccessRoom:
             purpose=purpose,
             policy_version=policies.version,
         )
+
+    def _known(self, user: str) -> tuple[Principal | None, Policies]:
+        """The user of that name, if there is one yet, and the policies of now."""
+        from headwater.api.users import users_of
+
+        session = self._session()
+        if session is None:
+            return None, self._loaded.policies
+        users = users_of(self._loaded, session.state)
+        try:
+            return users.find(user), users.policies()
+        except UsageError:
+            return None, users.policies()
 
     def labels(self, table: str) -> TableLabels:
         """The labels of a table's columns as readers see it, each with where it came from. Raises UnknownSelection, TableNotFound."""

@@ -15,8 +15,9 @@ from sqlglot.schema import MappingSchema
 
 from headwater.serving.postgres.catalog_sql import KEPT_NAME, is_catalog_query, output_name, parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
-from headwater.serving.postgres.dialect_rules import NODES, RULES, Refused
+from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.statements import tokens
 
 __all__ = ["Context", "Translated", "translate"]
@@ -54,7 +55,7 @@ def translate(sql: str, context: Context) -> Translated:
         raise WireError("54001", "the query is nested too deeply") from None
 
 
-_KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim"})
+_KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
 
 
 def _with_kept_names(sql: str) -> str:
@@ -162,8 +163,9 @@ class _Translation:
         done = []
         sources = [(name, self._columns_of(source)) for name, source in scope.sources.items()]
         for column in scope.columns:
-            if column.table or (column.find_ancestor(exp.Order, exp.Select) and isinstance(column.find_ancestor(exp.Order, exp.Select), exp.Order)):
-                continue
+            order = column.find_ancestor(exp.Order, exp.Select)
+            if column.table or (isinstance(order, exp.Order) and isinstance(order.parent, exp.Query)):
+                continue  # a query's ORDER BY may name what it gives, not what it reads
             having = [name for name, columns in sources if columns is not None and column.name.lower() in columns]
             if len(having) == 1 and all(columns is not None for _, columns in sources):
                 column.set("table", exp.to_identifier(having[0], quoted=True))

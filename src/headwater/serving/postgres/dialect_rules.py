@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.time_formats import read_time, to_char
+
 _T = exp.DataType.Type
 INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.BIGINT, _T.UTINYINT, _T.USMALLINT, _T.UINT, _T.UBIGINT, _T.INT128, _T.UINT128})
 SMALL_INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.UTINYINT, _T.USMALLINT})
@@ -15,10 +18,6 @@ FLOATS: Final = frozenset({_T.FLOAT, _T.DOUBLE})
 TEXTS: Final = frozenset({_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _T.NAME})
 DATES: Final = frozenset({_T.DATE, _T.DATE32})
 TIMESTAMPS: Final = frozenset({_T.TIMESTAMP, _T.TIMESTAMPTZ, _T.TIMESTAMPNTZ, _T.DATETIME, _T.TIMESTAMPLTZ})
-
-
-class Refused(Exception):
-    """Why a query isn't translated."""
 
 
 Rule = Callable[[exp.Expr], exp.Expr]
@@ -549,70 +548,13 @@ def _truncate(node: exp.Expr) -> exp.Expr:
     return made
 
 
-#: Postgres' patterns of to_char in DuckDB's strftime; those that pad or spell otherwise aren't there.
-_PATTERNS: Final = (
-    ("YYYY", "%Y"),
-    ("HH24", "%H"),
-    ("HH12", "%I"),
-    ("Mon", "%b"),
-    ("FMMonth", "%B"),
-    ("FMDay", "%A"),
-    ("FMDD", "%-d"),
-    ("FMMM", "%-m"),
-    ("DDD", "%j"),
-    ("IYYY", "%G"),
-    ("IW", "%V"),
-    ("YY", "%y"),
-    ("MM", "%m"),
-    ("DD", "%d"),
-    ("Dy", "%a"),
-    ("HH", "%I"),
-    ("MI", "%M"),
-    ("SS", "%S"),
-    ("MS", "%g"),
-    ("US", "%f"),
-    ("AM", "%p"),
-    ("PM", "%p"),
-    ("ID", "%u"),
-)
-
-
-def to_char_format(text: str) -> str:
-    """Postgres' pattern as strftime's. Raises Refused for patterns that strftime hasn't."""
-    made = ""
-    at = 0
-    while at < len(text):
-        if text[at] == '"':
-            end = text.find('"', at + 1)
-            end = len(text) if end < 0 else end
-            made += text[at + 1 : end].replace("%", "%%")
-            at = end + 1
-            continue
-        for pattern, written in sorted(_PATTERNS, key=lambda pair: -len(pair[0])):
-            if text.startswith(pattern, at):
-                made += "%g" if written == "%G" else written
-                if written == "%G":
-                    made = made[:-2] + "%G"
-                at += len(pattern)
-                break
-        else:
-            if text[at].isalnum():
-                raise Refused(f"to_char with {text[at:]}")
-            made += text[at].replace("%", "%%")
-            at += 1
-    return made
-
-
 def _to_char(node: exp.Expr) -> exp.Expr:
-    of = node.this
+    of, format = (node.expressions + [None, None])[:2]
     if not _is(of, DATES | TIMESTAMPS):
         raise Refused("to_char of what isn't known to be a date or a timestamp; numbers aren't printed by it here")
-    format = node.meta.get("format")
-    if not isinstance(format, str):
+    if not (isinstance(format, exp.Literal) and format.is_string and len(node.expressions) == 2):
         raise Refused("to_char with a format that isn't a plain text")
-    made = exp.Anonymous(this="STRFTIME", expressions=[of.copy(), exp.Literal.string(to_char_format(format))])
-    made.type = exp.DataType.build("text")
-    return made
+    return to_char(of, format.name)
 
 
 def _interval(node: exp.Expr) -> exp.Expr:
@@ -691,6 +633,45 @@ def _trunc(node: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this="TRUNC", expressions=[node.this.copy()])
 
 
+def _ln(node: exp.Expr) -> exp.Expr:
+    _no_more(node, "this")
+    if not _is(node.this, FLOATS | INTEGERS):
+        raise Refused("ln of what isn't known to be an integer or double precision")
+    return _typed(node.copy(), "double")
+
+
+def _padded(name: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        of, length, fill = [*node.expressions, exp.Literal.string(" ")][:3]
+        if not (_is(of, TEXTS) and _is(length, INTEGERS)):
+            raise Refused(f"{name.lower()} of what isn't known to be text, to a length that isn't known to be an integer")
+        if isinstance(fill, exp.Literal) and not fill.name:
+            raise Refused(f"{name.lower()} with nothing to fill with")
+        made = exp.Anonymous(this=name, expressions=[of.copy(), length.copy(), fill.copy()])
+        made.type = exp.DataType.build("text")
+        return made
+
+    return rule
+
+
+def _read_time(type: str) -> Rule:
+    """`to_date` and `to_timestamp` of a text that stands in the query, as tools write a bound."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        if len(node.expressions) != 2 or not all(isinstance(one, exp.Literal) and one.is_string for one in node.expressions):
+            raise Refused("to_date and to_timestamp of anything but a text and a pattern written out")
+        text, pattern = node.expressions
+        return exp.cast(exp.Literal.string(read_time(text.name, pattern.name)), type)
+
+    return rule
+
+
+def _fetched(node: exp.Expr) -> exp.Expr:
+    if node.args.get("percent") or node.args.get("with_ties"):
+        raise Refused("FETCH with PERCENT or WITH TIES")
+    return node
+
+
 def _locked(node: exp.Expr) -> exp.Expr:
     raise Refused("FOR UPDATE and FOR SHARE: rows aren't locked here")
 
@@ -718,15 +699,20 @@ RULES: Final[dict[str, Rule]] = {
     "DPipe": _dpipe,
     "Extract": _extract,
     "TimestampTrunc": _truncate,
-    "TimeToStr": _to_char,
-    "ToChar": _to_char,
     "Interval": _interval,
     "AtTimeZone": _at_time_zone,
     "GroupConcat": _string_agg,
     "Log": _log,
+    "Ln": _ln,
+    "LimitOptions": _fetched,
     "Lock": _locked,
     "Ordered": _order,
     "Sign": _sign,
+    "hw_kept_to_char()": _to_char,
+    "hw_kept_to_date()": _read_time("date"),
+    "hw_kept_to_timestamp()": _read_time("timestamptz"),
+    "hw_kept_lpad()": _padded("LPAD"),
+    "hw_kept_rpad()": _padded("RPAD"),
     "hw_kept_date_part()": _date_part,
     "hw_kept_ltrim()": _trimmed("LTRIM"),
     "hw_kept_rtrim()": _trimmed("RTRIM"),

@@ -21,6 +21,8 @@ from headwater.spec.checks import Verdict
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, TaskResult
 from headwater.state import StateStore, new_run_id
+from headwater.state.address import VERSION, is_postgres
+from headwater.state.glance import glance_at_results
 from headwater.state.processes import current_process, is_alive
 
 POSTGRES = os.environ.get("HEADWATER_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
@@ -280,14 +282,14 @@ def test_a_new_store_and_a_migrated_one_have_the_tables_the_code_expects(url: st
     with StateStore.open(url, tmp_path) as store:
         with store._engine.connect() as connection:
             assert differences(connection) == []
-            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [tables.VERSION]
+            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [VERSION]
         with store._engine.begin() as connection:
             tables.metadata.drop_all(connection)
             tables.version.drop(connection)
             migrate(connection)
         with store._engine.connect() as connection:
             assert differences(connection) == []
-            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [tables.VERSION]
+            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [VERSION]
 
 
 def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, tmp_path: Path, clock: Clock) -> None:
@@ -307,7 +309,7 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, 
             config.attributes["connection"] = connection
             upgrade(config, "0001")
 
-    engine = opening.open_postgres(url) if opening.is_postgres(url) else opening.open_sqlite(tmp_path / url)
+    engine = opening.open_postgres(url) if is_postgres(url) else opening.open_sqlite(tmp_path / url)
     at_0001(engine)
     assert not sa.inspect(engine).has_table("users")
     old = StateStore(engine, "old", clock)
@@ -326,6 +328,36 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, 
         with store._engine.connect() as connection:
             assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == ["0002"]
             assert connection.execute(sa.select(sa.func.count()).select_from(tables.users)).scalar() == 0
+
+
+def test_a_glance_gives_what_the_store_gives(url: str, tmp_path: Path, clock: Clock) -> None:
+    with StateStore.open(url, tmp_path, clock=clock) as store:
+        verdict = Verdict("rows", "rows", "error", False, None, 3, message="too few")
+        first = begin(store, clock)
+        results = [TaskResult(ORDERS, "failed", error_code="HW-1", error_text="no", verdicts=(verdict,)), TaskResult(ITEMS, "succeeded")]
+        store.record(first, tasks=list(enumerate(results)))
+        clock.move(seconds=1)
+        second = begin(store, clock)
+        store.record(second, tasks=[(0, TaskResult(ORDERS, "skipped")), (1, TaskResult(ITEMS, "held", rows_written=7))])
+        expected = store.last_results("prod")
+        assert {table: (run_id, result.status) for table, (run_id, result) in expected.items()} == {
+            ORDERS: (first, "failed"),
+            ITEMS: (second, "held"),
+        }
+        assert glance_at_results(url, tmp_path, "prod") == (None if is_postgres(url) else expected)
+        assert glance_at_results(url, tmp_path, "other") == (None if is_postgres(url) else {})
+
+
+def test_a_glance_leaves_to_the_store_what_it_cant_answer_and_makes_nothing(tmp_path: Path) -> None:
+    assert glance_at_results("none.sqlite", tmp_path, "local") is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "damaged.sqlite").write_bytes(b"no database" * 500)
+    assert glance_at_results("damaged.sqlite", tmp_path, "local") is None
+    with StateStore.open("old.sqlite", tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "old.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    assert glance_at_results("old.sqlite", tmp_path, "local") is None
 
 
 def test_a_damaged_file_says_that_the_data_is_safe(tmp_path: Path) -> None:

@@ -80,21 +80,29 @@ class Project:
 
     @property
     def _session(self) -> Session:
-        """Lake and state, opened at first use."""
-        if self._open_session is None:
-            from headwater.orchestration import open_session  # brings the lake and the state store with it
+        """The lake, opened at first use, and the state store, opened when it is asked for."""
+        return self._opened(with_state=False)
 
-            self._open_session = open_session(self._loaded)
+    @property
+    def _session_for_work(self) -> Session:
+        """Lake and state, opened at first use: for whatever is written down as a run."""
+        return self._opened(with_state=True)
+
+    def _opened(self, *, with_state: bool) -> Session:
+        if self._open_session is None:
+            from headwater.orchestration import open_session  # brings the lake with it
+
+            self._open_session = open_session(self._loaded, with_state=with_state)
         return self._open_session
 
     def _session_if_any(self) -> Session | None:
-        """Lake and state where there is a lake already and it can be reached; else None."""
+        """As `_session` where there is a lake already and it can be reached; else None."""
         from headwater.orchestration import open_session
 
         if self._open_session is None:
             try:
-                self._open_session = open_session(self._loaded, create=False)
-            except (LakeError, StateError, UnresolvedReference):
+                self._open_session = open_session(self._loaded, create=False, with_state=False)
+            except (LakeError, UnresolvedReference):
                 return None
         return self._open_session
 
@@ -254,7 +262,7 @@ class Project:
             threads=threads,
         )
         self._asking.need("run", lambda: self._select(selection, exclude))
-        summary = execute(self._session, options, listener=on_event)
+        summary = execute(self._session_for_work, options, listener=on_event)
         self.audit.hold()
         return summary
 
@@ -264,7 +272,7 @@ class Project:
 
         include = ("result:failed", "result:blocked", "result:cancelled", "result:held")
         self._asking.need("run", lambda: self._select(include, ()))
-        return execute(self._session, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
+        return execute(self._session_for_work, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
 
     def reload(self, table: str, *, from_: str | None = None, reason: str = "", on_event: Listener | None = None) -> RunSummary:
         """Reads a stream again: from the cursor value `from_` (itself included), else from its beginning.
@@ -275,7 +283,7 @@ class Project:
         from headwater.orchestration import verbs
 
         self._asking.need("run", lambda: [self._loaded.find(table)])
-        return verbs.reload(self._session, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
+        return verbs.reload(self._session_for_work, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
 
     def status(self, *selection: str, exclude: Sequence[str] = ()) -> list[TableStatus]:
         """How each selected table is, inputs first; those whose file is gone last (when all are asked for)."""
@@ -313,7 +321,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.publish(self._session, self._chosen(selection, exclude), force=force, reason=reason)
+        return verbs.publish(self._session_for_work, self._chosen(selection, exclude), force=force, reason=reason)
 
     def rollback(self, *selection: str, exclude: Sequence[str] = (), to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
         """Shows readers an older version of selected tables until `publish`: that of the snapshot or time `to`, else the one before what they see.
@@ -322,7 +330,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.rollback(self._session, self._chosen(selection, exclude), to=self._moment(to), reason=reason)
+        return verbs.rollback(self._session_for_work, self._chosen(selection, exclude), to=self._moment(to), reason=reason)
 
     def discard(self, *selection: str, exclude: Sequence[str] = (), reason: str = "") -> RunSummary:
         """Throws away what was committed of selected tables and isn't published: the newest rows become the published ones, in a new commit.
@@ -332,7 +340,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.discard(self._session, self._chosen(selection, exclude), reason=reason)
+        return verbs.discard(self._session_for_work, self._chosen(selection, exclude), reason=reason)
 
     def _chosen(self, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
         """The tables a verb of publication is for. Unlike elsewhere, none is chosen where none is named. Raises ApprovalRefused."""
@@ -420,7 +428,8 @@ class Project:
             return select(self._loaded.graph, selection, exclude)
         session = self._session_if_any()
         tables = session.lake.state().tables if session is not None else {}
-        results = session.state.last_results(self.environment) if session is not None else {}
+        asks_results = any("result:" in text for text in (*selection, *exclude))
+        results = session.last_results() if session is not None and asks_results else {}
         return select(
             self._loaded.graph,
             selection,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 
 def main() -> None:
     """The installed command `headwater`."""
     gc.set_threshold(50_000, 20, 50)  # half a million objects come with the imports: looking through them for garbage takes a tenth of the time
+    atexit.register(gc.freeze)  # so that the interpreter doesn't look through all of them once more before it ends
     from headwater.cli.app import app
 
     app(prog_name="headwater")

@@ -18,12 +18,14 @@ from headwater.cli import (
     commands_users,
 )
 from headwater.cli.screen import screen
+from headwater.cli.session import Commands
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["--help", "-h"]},
+    rich_markup_mode=None,  # help is plain text: rich alone would take as long as all the rest of it
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     help="""From sources to published tables that people can query: one folder of definitions, one command.
 
 Begin with `headwater init DIR`, then in it `headwater run` and `headwater query "SELECT .."`.

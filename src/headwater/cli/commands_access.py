@@ -11,7 +11,7 @@ from headwater.cli import commands_access_requests
 from headwater.cli.commands_users import PANEL
 from headwater.cli.options import JsonOption, TableArgument
 from headwater.cli.screen import format_time, screen
-from headwater.cli.session import Session, command
+from headwater.cli.session import Commands, Session, command
 
 if TYPE_CHECKING:
     from headwater.api.access import ExplainedColumn, Explanation, TableLabels
@@ -99,7 +99,7 @@ def _seen(column: ExplainedColumn) -> str:
 
 def register(app: typer.Typer) -> None:
     command(app, "labels", rich_help_panel=PANEL)(labels)
-    access = typer.Typer(no_args_is_help=True, help="Who may see what, and why.")
+    access = typer.Typer(cls=Commands, no_args_is_help=True, help="Who may see what, and why.")
     command(access, "explain")(access_explain)
     commands_access_requests.add_to(access)
     app.add_typer(access, name="access", rich_help_panel=PANEL)

@@ -12,7 +12,7 @@ from headwater import errors
 from headwater.cli.commands_users import PANEL, FormatOption, ListFormat
 from headwater.cli.options import JsonOption
 from headwater.cli.screen import screen
-from headwater.cli.session import Session, command
+from headwater.cli.session import Commands, Session, command
 
 
 class Outcome(StrEnum):
@@ -109,7 +109,7 @@ def audit_anchor(session: Session, json: JsonOption = False) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    audit = typer.Typer(no_args_is_help=True, help="What was done, by whom: list, verify, anchor.", rich_markup_mode="rich")
+    audit = typer.Typer(cls=Commands, no_args_is_help=True, help="What was done, by whom: list, verify, anchor.")
     command(audit, "list")(audit_list)
     command(audit, "verify")(audit_verify)
     command(audit, "anchor")(audit_anchor)

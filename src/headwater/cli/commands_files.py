@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from headwater.cli import reports
-from headwater.cli.junit import junit
 from headwater.cli.options import ExcludeOption, JsonOption, SelectionArgument, SelectOption, TableArgument, united
 from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
@@ -172,6 +171,8 @@ def check(
     """
     results = session.project.check(*united(selection, select), exclude=united(exclude))
     if format is CheckFormat.junit:
+        from headwater.cli.junit import junit  # and XML with it
+
         screen.text(junit(results))
     elif format is CheckFormat.json or json:
         screen.json(results)

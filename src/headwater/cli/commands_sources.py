@@ -9,7 +9,7 @@ import typer
 from headwater.cli import reports
 from headwater.cli.options import ExcludeOption, JsonOption, SelectionArgument, SelectOption, united
 from headwater.cli.screen import screen
-from headwater.cli.session import Session, command
+from headwater.cli.session import Commands, Session, command
 
 PANEL = "Sources"
 
@@ -115,12 +115,12 @@ def quarantine_drop(
 
 
 def register(app: typer.Typer) -> None:
-    source = typer.Typer(no_args_is_help=True, help="What data comes from: list, discover, check.", rich_markup_mode="rich")
+    source = typer.Typer(cls=Commands, no_args_is_help=True, help="What data comes from: list, discover, check.")
     command(source, "list")(source_list)
     command(source, "discover")(source_discover)
     command(source, "check")(source_check)
     app.add_typer(source, name="source", rich_help_panel=PANEL)
-    quarantine = typer.Typer(no_args_is_help=True, help="Rows that broke their contract: list, show, replay, drop.", rich_markup_mode="rich")
+    quarantine = typer.Typer(cls=Commands, no_args_is_help=True, help="Rows that broke their contract: list, show, replay, drop.")
     command(quarantine, "list")(quarantine_list)
     command(quarantine, "show")(quarantine_show)
     command(quarantine, "replay")(quarantine_replay)

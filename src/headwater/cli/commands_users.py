@@ -11,7 +11,7 @@ import typer
 from headwater import errors
 from headwater.cli.options import JsonOption
 from headwater.cli.screen import screen
-from headwater.cli.session import Session, command
+from headwater.cli.session import Commands, Session, command
 
 if TYPE_CHECKING:
     from headwater.security.users import TokenInfo
@@ -168,7 +168,7 @@ def user_enable(session: Session, name: NameArgument) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    user = typer.Typer(no_args_is_help=True, help="Who may come in: add, token, list, disable, passwd.", rich_markup_mode="rich")
+    user = typer.Typer(cls=Commands, no_args_is_help=True, help="Who may come in: add, token, list, disable, passwd.")
     command(user, "add")(user_add)
     command(user, "list")(user_list)
     command(user, "passwd")(user_passwd)

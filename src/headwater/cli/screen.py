@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO
 from uuid import UUID
 
 from headwater import errors
@@ -20,7 +20,6 @@ from headwater.spec.names import ColumnName, TableName
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.text import Text
 
 #: How a word of status is coloured; the word itself is always there.
 STYLES = {
@@ -155,42 +154,48 @@ class Screen:
 screen = Screen()
 
 
-def cell(value: Any) -> Text:
+class Cell(NamedTuple):
     """A value as a table shows it."""
-    from rich.text import Text
 
+    text: str
+    style: str = ""
+    is_number: bool = False
+
+
+def cell(value: Any) -> Cell:
     if value is None:
-        return Text("-", style="dim")
+        return Cell("-", "dim")
     if isinstance(value, bool):
-        return Text("yes" if value else "no")
+        return Cell("yes" if value else "no")
     if isinstance(value, (int, float, Decimal)):
-        return Text(format_number(value), justify="right")
+        return Cell(format_number(value), is_number=True)
     if isinstance(value, datetime):
-        return Text(format_time(value))
+        return Cell(format_time(value))
     text = str(value)
-    return Text(text, style=STYLES.get(text, ""))
+    return Cell(text, STYLES.get(text, ""))
 
 
-def lay_out(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
+def lay_out(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> RenderableType:
     """The rows below their headings, numbers to the right, nothing drawn around them."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold", collapse_padding=True)
     for index, name in enumerate(columns):
-        is_number = any(row[index].justify == "right" for row in rows)
+        is_number = any(row[index].is_number for row in rows)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(one.text, one.style) for one in row))
     return table
 
 
-def lay_out_plainly(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Iterator[str]:
+def lay_out_plainly(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Iterator[str]:
     """The lines of `lay_out` without colours or a width to keep to: ten times as quick, for what nobody reads on a terminal."""
     from rich.cells import cell_len
 
-    texts = [list(columns)] + [[text.plain.replace("\n", " ") for text in row] for row in rows]
+    texts = [list(columns)] + [[one.text.replace("\n", " ") for one in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
-    is_number = [any(row[index].justify == "right" for row in rows) for index in range(len(columns))]
+    is_number = [any(row[index].is_number for row in rows) for index in range(len(columns))]
     for line in texts:
         padded = [
             " " * (width - cell_len(text)) + text if right else text + " " * (width - cell_len(text))

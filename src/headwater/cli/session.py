@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from headwater import errors
 from headwater.cli.screen import screen
@@ -31,6 +31,9 @@ _WRONG_CALL = (
     errors.SnapshotNotFound,
     errors.PasswordRefused,
 )
+
+#: Characters of a command's first sentence in a list of commands.
+_LONGEST_SENTENCE = 200
 
 DirectoryOption = Annotated[
     Path | None,
@@ -124,6 +127,20 @@ def guarded(debug: bool) -> Iterator[None]:
             screen.trace()
         screen.bug(error, debug)
         raise typer.Exit(1) from None
+
+
+class Commands(TyperGroup):
+    """Help lists the commands under the headings of their panels, each with the whole first sentence of its own help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            one = self.commands[name]
+            panel = getattr(one, "rich_help_panel", None) or "Commands"
+            panels.setdefault(panel, []).append((name, one.get_short_help_str(_LONGEST_SENTENCE)))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
 
 
 class _Command(TyperCommand):

@@ -1,11 +1,28 @@
-"""A run of the graph: decisions, the executor, recovery, and the verbs for trouble."""
+"""A run of the graph: decisions, the executor, recovery, and the verbs for trouble.
 
-from headwater.orchestration.decide import Decision, Facts, Outcome, Situation, tick
-from headwater.orchestration.events import Listener
-from headwater.orchestration.plan import RunOptions
-from headwater.orchestration.run import execute
-from headwater.orchestration.session import Session, open_session
-from headwater.orchestration.verbs import discard, publish, reload, replay, rollback
+What is named here is imported when it is first used: opening a project's lake takes nothing of what runs its tables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headwater.orchestration.decide import Decision, Facts, Outcome, Situation, tick
+    from headwater.orchestration.events import Listener
+    from headwater.orchestration.plan import RunOptions
+    from headwater.orchestration.run import execute
+    from headwater.orchestration.session import Session, open_session
+    from headwater.orchestration.verbs import discard, publish, reload, replay, rollback
+
+_MODULES = {
+    "decide": ("Decision", "Facts", "Outcome", "Situation", "tick"),
+    "events": ("Listener",),
+    "plan": ("RunOptions",),
+    "run": ("execute",),
+    "session": ("Session", "open_session"),
+    "verbs": ("discard", "publish", "reload", "replay", "rollback"),
+}
 
 __all__ = [
     "Decision",
@@ -24,3 +41,12 @@ __all__ = [
     "rollback",
     "tick",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            from importlib import import_module
+
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

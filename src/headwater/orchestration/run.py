@@ -122,7 +122,7 @@ def _statuses_asked(session: Session, options: RunOptions) -> dict[TableName, st
 
 def last_statuses(session: Session) -> dict[TableName, str]:
     """The status of each table's newest task that was more than a skip: what `result:` selects by."""
-    return {table: result.status for table, (_, result) in session.state.last_results(session.environment).items()}
+    return {table: result.status for table, (_, result) in session.last_results().items()}
 
 
 def _written(plan: Plan) -> tuple[TableName, ...]:

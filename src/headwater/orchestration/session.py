@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,24 +15,44 @@ from headwater.engine import Engine
 from headwater.errors import UsageError
 from headwater.project import LoadedProject
 from headwater.secrets import resolve
+from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
+from headwater.spec.runs import TaskResult
 from headwater.state import utc_now
+from headwater.state.glance import glance_at_results
 from headwater.storage import LAKE_EXTENSIONS, Lake
 
 if TYPE_CHECKING:
     from headwater.state import StateStore
 
 
-@dataclass(slots=True)
 class Session:
     """One project over one lake. Not for several threads at once; close it, or use `with`."""
 
-    project: LoadedProject
-    engine: Engine
-    lake: Lake
-    state: StateStore
-    temp_directory: Path
-    clock: Callable[[], datetime] = utc_now
+    def __init__(
+        self, project: LoadedProject, engine: Engine, lake: Lake, state_url: str, temp_directory: Path, clock: Callable[[], datetime]
+    ) -> None:
+        self.project = project
+        self.engine = engine
+        self.lake = lake
+        self.temp_directory = temp_directory
+        self.clock = clock
+        self._state_url = state_url
+        self._state: StateStore | None = None
+
+    @property
+    def state(self) -> StateStore:
+        """The state store, opened when it is first asked for. Raises StateError kinds."""
+        if self._state is None:
+            from headwater.state import StateStore
+
+            self._state = StateStore.open(self._state_url, self.project.directory, clock=self.clock)
+        return self._state
+
+    def last_results(self) -> dict[TableName, tuple[str, TaskResult]]:
+        """For each table the id of the last run that did more than skip it, and how that went. Opens the store only where a glance isn't enough."""
+        found = glance_at_results(self._state_url, self.project.directory, self.environment) if self._state is None else None
+        return self.state.last_results(self.environment) if found is None else found
 
     @property
     def environment(self) -> str:
@@ -46,7 +65,8 @@ class Session:
     def close(self) -> None:
         self.lake.close()
         self.engine.close()
-        self.state.close()
+        if self._state is not None:
+            self._state.close()
 
     def __enter__(self) -> Session:
         return self
@@ -55,11 +75,18 @@ class Session:
         self.close()
 
 
-def open_session(project: LoadedProject, *, read_only: bool = False, create: bool = True, clock: Callable[[], datetime] = utc_now) -> Session:
+def open_session(
+    project: LoadedProject,
+    *,
+    read_only: bool = False,
+    create: bool = True,
+    with_state: bool = True,
+    clock: Callable[[], datetime] = utc_now,
+) -> Session:
     """Opens the lake and the state store of a project's environment.
 
-    With `create` False, a lake that isn't there is an error (LakeUnavailable). Raises LakeError and StateError
-    kinds, UnresolvedReference, UsageError for a timezone nobody knows.
+    With `create` False, a lake that isn't there is an error (LakeUnavailable). With `with_state` False, the store is opened when it is first asked
+    for, if ever. Raises LakeError and StateError kinds, UnresolvedReference, UsageError for a timezone nobody knows.
     """
     config = project.config
     lake_config = LakeConfig.model_validate(_resolved(config.lake.model_dump(), project))
@@ -77,21 +104,22 @@ def open_session(project: LoadedProject, *, read_only: bool = False, create: boo
         extensions=LAKE_EXTENSIONS,
     )
     importing = threading.Thread(target=importlib.import_module, args=("headwater.state.store",), name="headwater-import")
-    importing.start()  # while the engine works on the lake
+    if with_state:
+        importing.start()  # SQLAlchemy, while the engine works on the lake
     try:
         lake = Lake.open(lake_config, engine, project_dir=project.directory, environment=project.environment, read_only=read_only, create=create)
-        try:
-            importing.join()
-            from headwater.state import StateStore
-
-            state = StateStore.open(state_url, project.directory, clock=clock)
-        except BaseException:
-            lake.close()
-            raise
     except BaseException:
         engine.close()
         raise
-    return Session(project, engine, lake, state, temp_directory, clock)
+    session = Session(project, engine, lake, state_url, temp_directory=temp_directory, clock=clock)
+    if with_state:
+        importing.join()
+        try:
+            session.state  # noqa: B018 -- opened now, so that what is wrong with it is told before anything is done
+        except BaseException:
+            session.close()
+            raise
+    return session
 
 
 def _resolved(value: Any, project: LoadedProject) -> Any:

@@ -8,27 +8,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from headwater.errors import HeadwaterError, MissingDependency, StateError, StateUnavailable
 from headwater.state import tables as t
+from headwater.state.address import KNOWN_VERSIONS, VERSION
 
 _CREDENTIALS = re.compile(r"://[^/@\s]*@|password\s*=\s*\S+", re.IGNORECASE)
 _BUSY_TIMEOUT_MS = 20_000
 _MIGRATING = 7_203_417
-
-
-def is_postgres(url: str) -> bool:
-    return url.startswith(("postgresql:", "postgres:"))
-
-
-def sqlite_path(url: str, project_dir: Path) -> Path:
-    """Where the file of a SQLite store lies. Relative paths are the project's."""
-    text = unquote(url[len("sqlite:///") :]) if url.startswith("sqlite:///") else url
-    return (project_dir / Path(text).expanduser()).resolve()
 
 
 @contextmanager
@@ -114,12 +105,12 @@ def open_postgres(url: str) -> sa.Engine:
 def ensure_version(engine: sa.Engine, where: str) -> None:
     """Brings the store to this code's version; one query when it is there already. Raises StateError for a newer one."""
     found = _found_version(engine)
-    if found == t.VERSION:
+    if found == VERSION:
         return
-    if found is not None and found not in t.KNOWN_VERSIONS:
+    if found is not None and found not in KNOWN_VERSIONS:
         raise StateError(
             f"the state store {where} was written by a newer Headwater",
-            expected=f"version {t.VERSION} or older",
+            expected=f"version {VERSION} or older",
             found=f"version {found}",
             state="nothing was changed",
             hint="upgrade Headwater, or point `state:` at another store",
@@ -148,7 +139,7 @@ def _create(connection: sa.Connection) -> None:
     """A new store, at this code's version. (Making one by the migrations gives the same tables, and takes the import of Alembic: 0.3 s.)"""
     t.metadata.create_all(connection)
     t.version.create(connection)
-    connection.execute(sa.insert(t.version).values(version_num=t.VERSION))
+    connection.execute(sa.insert(t.version).values(version_num=VERSION))
 
 
 def migrate(connection: sa.Connection) -> None:

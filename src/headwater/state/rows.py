@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import sqlalchemy as sa
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from headwater.spec.checks import Verdict
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunSummary, TaskResult
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    #: A row by the names of its columns; JSON and times in it are read already.
+    Row = Mapping[str, Any] | sa.RowMapping
+
+#: The columns of the newest task of each table that did more than skip it, of the environment `:environment`. Good for SQLite and Postgres.
+LAST_RESULTS = """
+    WITH done AS (
+        SELECT t.*, r.started_at AS began
+        FROM tasks t
+        JOIN runs r ON r.id = t.run_id
+        WHERE r.environment = :environment AND t.status NOT IN ('skipped', 'waiting', 'running')
+    ), newest AS (
+        SELECT table_name, max(began) AS began
+        FROM done
+        GROUP BY table_name
+    )
+    SELECT
+        run_id, ordinal, table_name, status, operation, rows_written, rows_deleted, rows_rejected, size_bytes, seconds, attempts, reason,
+        error_code, error_text, verdicts, load_id, snapshot_id
+    FROM done
+    JOIN newest USING (table_name, began)
+    ORDER BY ordinal
+"""
 
 
 def event_row(event: Event) -> dict[str, Any]:
@@ -16,7 +41,7 @@ def event_row(event: Event) -> dict[str, Any]:
     return {"run_id": event.run_id, "at": event.at, "name": event.name, "table_name": table, "data": dict(event.data)}
 
 
-def read_event(row: sa.RowMapping) -> Event:
+def read_event(row: Row) -> Event:
     table = None if row["table_name"] is None else TableName.parse(row["table_name"])
     return Event(row["name"], row["at"], row["run_id"], table, row["data"])
 
@@ -63,7 +88,7 @@ def _dump_verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def read_task(row: sa.RowMapping) -> TaskResult:
+def read_task(row: Row) -> TaskResult:
     return TaskResult(
         table=TableName.parse(row["table_name"]),
         status=row["status"],
@@ -83,7 +108,12 @@ def read_task(row: sa.RowMapping) -> TaskResult:
     )
 
 
-def read_run(row: sa.RowMapping, tasks: tuple[TaskResult, ...]) -> RunSummary:
+def read_results(rows: Iterable[Row]) -> dict[TableName, tuple[str, TaskResult]]:
+    """The rows of LAST_RESULTS: by table the run's id, and how it went."""
+    return {TableName.parse(row["table_name"]): (row["run_id"], read_task(row)) for row in rows}
+
+
+def read_run(row: Row, tasks: tuple[TaskResult, ...]) -> RunSummary:
     return RunSummary(
         run_id=row["id"],
         environment=row["environment"],

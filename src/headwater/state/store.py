@@ -14,11 +14,12 @@ from headwater.errors import LeaseHeld, StateError
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunStatus, RunSummary, TaskResult
 from headwater.state import tables as t
+from headwater.state.address import is_postgres, sqlite_path
 from headwater.state.clock import Clock, utc_now
 from headwater.state.leases import HolderInfo, Lease, is_free, table_key
-from headwater.state.opening import ensure_version, is_postgres, open_postgres, open_sqlite, sqlite_path, translated
+from headwater.state.opening import ensure_version, open_postgres, open_sqlite, translated
 from headwater.state.processes import current_process, is_alive
-from headwater.state.rows import event_row, read_event, read_run, read_task, task_row, written
+from headwater.state.rows import LAST_RESULTS, event_row, read_event, read_results, read_run, read_task, task_row, written
 
 T = TypeVar("T")
 #: A running run whose heart hasn't beaten for so long is dead, when its process can't be looked at.
@@ -194,22 +195,9 @@ class StateStore:
 
     def last_results(self, environment: str) -> dict[TableName, tuple[str, TaskResult]]:
         """For each table the id of the last run that did more than skip it, and how that went."""
-        newest = (
-            sa.select(t.tasks.c.table_name, sa.func.max(t.runs.c.started_at).label("started_at"))
-            .join(t.runs, t.runs.c.id == t.tasks.c.run_id)
-            .where(t.runs.c.environment == environment, t.tasks.c.status.not_in(["skipped", "waiting", "running"]))
-            .group_by(t.tasks.c.table_name)
-            .subquery()
-        )
-        query = (
-            sa.select(t.tasks)
-            .join(t.runs, t.runs.c.id == t.tasks.c.run_id)
-            .join(newest, (newest.c.table_name == t.tasks.c.table_name) & (newest.c.started_at == t.runs.c.started_at))
-            .where(t.runs.c.environment == environment, t.tasks.c.status.not_in(["skipped", "waiting", "running"]))
-            .order_by(t.tasks.c.ordinal)
-        )
+        query = sa.text(LAST_RESULTS).columns(*t.tasks.c)
         with translated(self.where), self._reader.begin() as connection:
-            return {TableName.parse(row["table_name"]): (row["run_id"], read_task(row)) for row in connection.execute(query).mappings()}
+            return read_results(connection.execute(query, {"environment": environment}).mappings())
 
     # -- tasks and events --------------------------------------------------------------------------------------------
 

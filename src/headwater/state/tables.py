@@ -8,11 +8,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-#: The newest migration in `migrations/versions`; a store at this version is opened without looking at the migrations at all.
-VERSION = "0002"
-#: All versions this code knows, oldest first. A store at any other was written by newer code.
-KNOWN_VERSIONS = ("0001", "0002")
-
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
     """An aware instant as ISO text in UTC with microseconds: sorts as text, reads well in any client."""

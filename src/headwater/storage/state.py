@@ -279,24 +279,39 @@ class StateReader:
 
 def read_state(reader: StateReader, environment: str, upto: int, load_position: Callable[[TableName, int], Mapping[str, Any]]) -> LakeState:
     """The whole state as of snapshot `upto`. `load_position` reads one table's merged position as of a snapshot, when somebody looks at it."""
-    tables: dict[tuple[str, str], TableState] = {}
-    for row in reader.newest("definitions", upto):
-        table = _name(row)
-        tables[table.key] = replace(
-            empty_table(table, definition_of(row)),
-            is_retired=row["is_retired"],
-            partition_by=tuple(row["partition_by"] or ()),
-            sort_by=tuple(row["sort_by"] or ()),
-        )
-    if not tables:
+    definitions = reader.newest("definitions", upto)
+    if not definitions:
         return LakeState.of(upto, environment, {})
-    for key, columns in _columns_as_of(reader, environment, upto).items():
-        if key in tables:
-            tables[key] = replace(tables[key], columns=columns)
-    _read_loads(reader, environment, upto, tables)
+    columns = _columns_as_of(reader, environment, upto)
+    loads = _newest_loads(reader, environment, upto)
+    tables = {_name(row).key: _table_of(row, columns.get(_name(row).key, ()), loads.get(_name(row).key)) for row in definitions}
     _read_positions(reader, environment, upto, tables, load_position)
     _read_publications(reader, environment, upto, tables)
-    return LakeState.of(upto, environment, {state.table: _follow(state) for state in tables.values()})
+    return LakeState.of(upto, environment, {state.table: state for state in tables.values()})
+
+
+def _table_of(row: Row, columns: tuple[Column, ...], newest: Row | None) -> TableState:
+    """A table by the rows of its definition and its newest load, without a position, and published as it is."""
+    load = newest if newest is not None and newest["load_id"] is not None else None
+    changed_snapshot = (newest["changed"] or 0) if newest is not None else 0
+    return TableState(
+        table=_name(row),
+        definition=definition_of(row),
+        columns=columns,
+        changed_snapshot=changed_snapshot,
+        published_snapshot=None,
+        published_changed_snapshot=changed_snapshot,
+        is_held=False,
+        reason="",
+        load=load_of(load) if load is not None else None,
+        committed_at=load["committed_at"] if load is not None else None,
+        position=None,
+        token=newest["newest_token"] if newest is not None else 0,
+        is_retired=row["is_retired"],
+        failed_checks=tuple(load["failed_checks"] or ()) if load is not None else (),
+        partition_by=tuple(row["partition_by"] or ()),
+        sort_by=tuple(row["sort_by"] or ()),
+    )
 
 
 def _read_positions(
@@ -327,29 +342,31 @@ def _columns_as_of(reader: StateReader, environment: str, upto: int) -> dict[tup
     found: dict[tuple[str, str], list[Column]] = {}
     for row in reader.rows(
         """
-        WITH newest AS (
-            SELECT schema_name, table_name, max(snapshot_id) AS snapshot_id
+        WITH known AS MATERIALIZED ( -- a second scan would take as long again
+            SELECT schema_name, table_name, snapshot_id, position, name, type, nullable, description, labels
             FROM {schema}.columns
             WHERE environment = ? AND snapshot_id <= ?
+        ), newest AS (
+            SELECT schema_name, table_name, max(snapshot_id) AS snapshot_id
+            FROM known
             GROUP BY ALL
         )
-        SELECT c.schema_name, c.table_name, c.name, c.type, c.nullable, c.description, c.labels
-        FROM {schema}.columns c
-        JOIN newest USING (schema_name, table_name, snapshot_id)
-        WHERE c.environment = ?
-        ORDER BY c.schema_name, c.table_name, c.position
+        SELECT schema_name, table_name, name, type, nullable, description, labels
+        FROM known
+        SEMI JOIN newest USING (schema_name, table_name, snapshot_id)
+        ORDER BY schema_name, table_name, position
         """,
         environment,
         upto,
-        environment,
     ):
         found.setdefault(_name(row).key, []).append(column_of(row))
     return {key: tuple(columns) for key, columns in found.items()}
 
 
-def _read_loads(reader: StateReader, environment: str, upto: int, tables: dict[tuple[str, str], TableState]) -> None:
+def _newest_loads(reader: StateReader, environment: str, upto: int) -> dict[tuple[str, str], Row]:
+    """By table the newest load that wasn't a side operation (all null where there is none), with `changed` and `newest_token` of all loads."""
     side = ", ".join(f"'{operation}'" for operation in SIDE_OPERATIONS)
-    for row in reader.rows(
+    rows = reader.rows(
         f"""
         SELECT unnest(max_by(t, snapshot_id) FILTER (operation NOT IN ({side}))), schema_name AS s, table_name AS t,
             max(snapshot_id) FILTER (has_changed) AS changed, max(token) AS newest_token
@@ -359,14 +376,8 @@ def _read_loads(reader: StateReader, environment: str, upto: int, tables: dict[t
         """,
         environment,
         upto,
-    ):
-        key = TableName(row["s"], row["t"]).key
-        if key not in tables:
-            continue
-        state = replace(tables[key], token=row["newest_token"], changed_snapshot=row["changed"] or 0)
-        if row["load_id"] is not None:
-            state = replace(state, load=load_of(row), committed_at=row["committed_at"], failed_checks=tuple(row["failed_checks"] or ()))
-        tables[key] = state
+    )
+    return {TableName(row["s"], row["t"]).key: row for row in rows}
 
 
 def _read_publications(reader: StateReader, environment: str, upto: int, tables: dict[tuple[str, str], TableState]) -> None:
@@ -377,7 +388,7 @@ def _read_publications(reader: StateReader, environment: str, upto: int, tables:
         tables[key] = replace(
             tables[key],
             published_snapshot=pin,
-            published_changed_snapshot=row["changed_snapshot"],
+            published_changed_snapshot=tables[key].changed_snapshot if pin is None else row["changed_snapshot"],
             publication=row["mode"],
             is_held=row["mode"] == "held",
             reason=row["reason"],

@@ -1,11 +1,28 @@
-"""Models into tables: one file a kind, SQL and Python, unit tests, and the edit loop."""
+"""Models into tables: one file a kind, SQL and Python, unit tests, and the edit loop.
 
-from headwater.transformation.build import build_model, kept_columns
-from headwater.transformation.clock import clock_used, clock_value, is_volatile
-from headwater.transformation.context import BuildContext
-from headwater.transformation.preview import compile_model, show
-from headwater.transformation.pushdown import pushdown_reaches_scan
-from headwater.transformation.unit_tests import UnitTestResult, run_unit_tests
+What is named here is imported when it is first used: a plan asks for the clock alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headwater.transformation.build import build_model, kept_columns
+    from headwater.transformation.clock import clock_used, clock_value, is_volatile
+    from headwater.transformation.context import BuildContext
+    from headwater.transformation.preview import compile_model, show
+    from headwater.transformation.pushdown import pushdown_reaches_scan
+    from headwater.transformation.unit_tests import UnitTestResult, run_unit_tests
+
+_MODULES = {
+    "build": ("build_model", "kept_columns"),
+    "clock": ("clock_used", "clock_value", "is_volatile"),
+    "context": ("BuildContext",),
+    "preview": ("compile_model", "show"),
+    "pushdown": ("pushdown_reaches_scan",),
+    "unit_tests": ("UnitTestResult", "run_unit_tests"),
+}
 
 __all__ = [
     "BuildContext",
@@ -20,3 +37,12 @@ __all__ = [
     "run_unit_tests",
     "show",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            from importlib import import_module
+
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,37 @@
+"""What `status` asks of a store, asked of SQLite itself: SQLAlchemy alone would take as long as all the rest of that command."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from headwater.spec.names import TableName
+from headwater.spec.runs import TaskResult
+from headwater.state.address import VERSION, is_postgres, sqlite_path
+from headwater.state.rows import LAST_RESULTS, read_results
+
+_PATIENCE_SECONDS = 20.0
+
+
+def glance_at_results(url: str, project_dir: Path, environment: str) -> dict[TableName, tuple[str, TaskResult]] | None:
+    """`StateStore.last_results` of the store at `url`, without opening that. Makes and changes nothing.
+
+    None where only the store itself can answer: it is in Postgres, isn't there yet, is of another version, or can't be read.
+    """
+    if is_postgres(url):
+        return None
+    address = f"file:{quote(str(sqlite_path(url, project_dir)))}?mode=rw"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.execute("BEGIN")
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if found is None or found["version_num"] != VERSION:
+                return None
+            rows = [dict(row) for row in connection.execute(LAST_RESULTS, {"environment": environment})]
+    except sqlite3.Error:
+        return None
+    return read_results(row | {"verdicts": json.loads(row["verdicts"])} for row in rows)

@@ -83,8 +83,8 @@ class Asking:
             return self.access(replace(self.users.find(user), purpose=purpose, since=datetime.now(UTC)))
         if purpose is not None:
             raise UsageError("the owner needs no purpose", hint="add --as USER")
-        owner = replace(Access.owner(at=self._session.clock()), audit_rows=self.audit.reader)
-        if not self.users.has_any():
+        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.reader())
+        if not self._session.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
 

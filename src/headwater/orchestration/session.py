@@ -19,7 +19,7 @@ from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
 from headwater.spec.runs import TaskResult
 from headwater.state import utc_now
-from headwater.state.glance import glance_at_results
+from headwater.state.glance import glance_at_results, glance_for_users
 from headwater.storage import LAKE_EXTENSIONS, Lake
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ class Session:
         """For each table the id of the last run that did more than skip it, and how that went. Opens the store only where a glance isn't enough."""
         found = glance_at_results(self._state_url, self.project.directory, self.environment) if self._state is None else None
         return self.state.last_results(self.environment) if found is None else found
+
+    def has_users(self) -> bool:
+        """Whether anybody but the owner may come in. Opens the store only where a glance isn't enough."""
+        found = glance_for_users(self._state_url, self.project.directory) if self._state is None else None
+        if found is not None:
+            return found
+        from headwater.security.users import has_users
+
+        return has_users(self.state)
 
     @property
     def environment(self) -> str:

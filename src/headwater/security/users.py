@@ -74,6 +74,11 @@ class TokenInfo:
     revoked_at: datetime | None
 
 
+def has_users(state: StateStore) -> bool:
+    """Whether a store knows any user."""
+    return state.read(lambda connection: connection.execute(sa.select(t.users.c.name).limit(1)).first() is not None)
+
+
 class Users:
     """The users of a state store under some policies. Thread-safe, and safe beside other processes.
 
@@ -229,7 +234,7 @@ class Users:
 
     def has_any(self) -> bool:
         """Whether there is any user; without one the lake is open to its owner alone."""
-        return self._state.read(lambda connection: connection.execute(sa.select(t.users.c.name).limit(1)).first() is not None)
+        return has_users(self._state)
 
     def list(self) -> tuple[UserInfo, ...]:
         """All users by name."""

@@ -1,11 +1,16 @@
-"""What `status` asks of a store, asked of SQLite itself: SQLAlchemy alone would take as long as all the rest of that command."""
+"""What quick commands ask of a store, asked of SQLite itself: SQLAlchemy alone would take as long as all the rest of them.
+
+Makes and changes nothing. None where only the store itself can answer: it is in Postgres, isn't there yet, is of another version, or can't be read.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from headwater.spec.names import TableName
@@ -17,10 +22,18 @@ _PATIENCE_SECONDS = 20.0
 
 
 def glance_at_results(url: str, project_dir: Path, environment: str) -> dict[TableName, tuple[str, TaskResult]] | None:
-    """`StateStore.last_results` of the store at `url`, without opening that. Makes and changes nothing.
+    """`StateStore.last_results` of the store at `url`."""
+    rows = _rows(url, project_dir, LAST_RESULTS, {"environment": environment})
+    return None if rows is None else read_results(row | {"verdicts": json.loads(row["verdicts"])} for row in rows)
 
-    None where only the store itself can answer: it is in Postgres, isn't there yet, is of another version, or can't be read.
-    """
+
+def glance_for_users(url: str, project_dir: Path) -> bool | None:
+    """Whether the store at `url` knows any user."""
+    rows = _rows(url, project_dir, "SELECT 1 FROM users LIMIT 1", {})
+    return None if rows is None else bool(rows)
+
+
+def _rows(url: str, project_dir: Path, query: str, parameters: Mapping[str, str]) -> list[dict[str, Any]] | None:
     if is_postgres(url):
         return None
     address = f"file:{quote(str(sqlite_path(url, project_dir)))}?mode=rw"
@@ -31,7 +44,6 @@ def glance_at_results(url: str, project_dir: Path, environment: str) -> dict[Tab
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             if found is None or found["version_num"] != VERSION:
                 return None
-            rows = [dict(row) for row in connection.execute(LAST_RESULTS, {"environment": environment})]
+            return [dict(row) for row in connection.execute(query, parameters)]
     except sqlite3.Error:
         return None
-    return read_results(row | {"verdicts": json.loads(row["verdicts"])} for row in rows)

@@ -14,7 +14,9 @@ from headwater.storage import LAKE_EXTENSIONS, RestoreReport, restore_lake
 
 def restore_backup(project: LoadedProject, directory: Path, state_file: str, *, force: bool) -> RestoreReport:
     """See `LakeRoom.restore`. The lake first, then the state: a state older than its lake is mended by the next run, the reverse isn't needed."""
-    config = LakeConfig.model_validate(resolve(project.config.lake.model_dump(), project_dir=project.directory, environ=project.environ))
+    given = project.config.lake.model_dump()
+    resolved = resolve(given, project_dir=project.directory, environ=project.environ, security=project.config.security)
+    config = LakeConfig.model_validate(resolved)
     with Engine(timezone=project.config.timezone, extensions=LAKE_EXTENSIONS) as engine:
         report = restore_lake(directory, config, engine, project_dir=project.directory, force=force)
     if (directory / state_file).is_file():

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from headwater.api.users import users_of
+from headwater.api.users import keyring_of, users_of
 from headwater.errors import UsageError
 from headwater.security.audit import AuditLog
 from headwater.security.keys import mask_keys
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
+    from headwater.secrets import Keyring
+    from headwater.security import MaskKeys
     from headwater.security.principals import Principal
     from headwater.security.scram import ScramSecret
     from headwater.security.users import Users
@@ -97,7 +99,8 @@ class LakeService:
         self._session = session
         self._users: Users = users_of(loaded, session.state)
         self._audit = AuditLog(session.state, loaded.environment)
-        self._keys = mask_keys(loaded.directory)
+        self._keyring = keyring_of(loaded)
+        self._keys = (_stamp(self._keyring), mask_keys(self._keyring))
         self._turns = turns if turns is not None else Turns()
 
     @property
@@ -165,6 +168,15 @@ class LakeService:
         self._session.lake.head()
         self._users.has_any()
 
+    def _mask_keys(self) -> MaskKeys:
+        """Those of today: keys may be rotated while this serves."""
+        stamp, keys = self._keys
+        now = _stamp(self._keyring)
+        if now != stamp:
+            keys = mask_keys(self._keyring)
+            self._keys = (now, keys)
+        return keys
+
     def _access(self, principal: Principal) -> Access:
         """The principal as they are now: disabled, out of groups, or with what was approved meanwhile."""
         now = self._users.renew(principal)
@@ -172,12 +184,20 @@ class LakeService:
         return Access(
             now,
             policies,
-            self._keys,
+            self._mask_keys(),
             datetime.now(UTC),
             limits_of(policies, now),
             audit=self._audit.append,
             database=self.name,
         )
+
+
+def _stamp(keyring: Keyring) -> int:
+    """Changes with the keyring's file."""
+    try:
+        return keyring.path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _next_turn(access: Access) -> str:

@@ -95,4 +95,4 @@ def open_session(project: LoadedProject, *, read_only: bool = False, create: boo
 
 
 def _resolved(value: Any, project: LoadedProject) -> Any:
-    return resolve(value, project_dir=project.directory, environ=project.environ)
+    return resolve(value, project_dir=project.directory, environ=project.environ, security=project.config.security)

@@ -64,7 +64,9 @@ def open_sqlite(path: Path) -> sa.Engine:
     """Where file or folder can't be written, the store is opened for reading: asking it still works, and only what writes fails."""
     is_readable_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
     if not is_readable_only:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            path.touch(mode=0o600)
     # without a log beside it nobody has it open; then SQLite needn't make its shared memory there, which it couldn't
     in_peace = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     address = f"file:{quote(str(path))}?mode=ro{in_peace}&uri=true" if is_readable_only else str(path)

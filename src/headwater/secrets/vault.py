@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import ssl
 import urllib.error
@@ -12,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from headwater.errors import SecretsUnavailable, UnresolvedReference, UsageError
+from headwater.spec.addresses import is_this_machine
 from headwater.spec.project import VaultConfig
 
 #: The field that is meant where a name says none.
@@ -79,12 +79,5 @@ def _refuse_clear(address: str) -> None:
     parts = urlsplit(address)
     if parts.scheme == "https" and parts.hostname:
         return
-    if parts.scheme != "http" or not _is_this_machine(parts.hostname or ""):
+    if parts.scheme != "http" or not is_this_machine(parts.hostname or ""):
         raise UsageError("secrets are fetched over TLS alone", expected="security.secrets.vault.address: https://..", found=f"{parts.scheme}://..")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from headwater.errors import HeadwaterError, MissingDependency, StateError, StateUnavailable
+from headwater.spec.addresses import postgres_tls
 from headwater.state import tables as t
 
 _CREDENTIALS = re.compile(r"://[^/@\s]*@|password\s*=\s*\S+", re.IGNORECASE)
@@ -91,6 +92,8 @@ def open_postgres(url: str) -> sa.Engine:
     parts = urlsplit(url)
     parameters = dict(parse_qsl(parts.query))
     schema = parameters.pop("schema", None)
+    hosts = ",".join(host.rpartition(":")[0] if re.search(r":\d*$", host) else host for host in parts.netloc.rpartition("@")[2].split(","))
+    parameters.update(postgres_tls({"host": unquote(hosts), **parameters}, os.environ))
     address = urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, urlencode(parameters), ""))
     try:
         engine = sa.create_engine(address, pool_pre_ping=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import random
 import shutil
@@ -25,6 +26,7 @@ from headwater.errors import (
     StorageFull,
     UsageError,
 )
+from headwater.spec.addresses import postgres_tls
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.project import LakeConfig
 
@@ -81,6 +83,7 @@ class CatalogAddress:
     @classmethod
     def _postgres(cls, data: str, parameters: dict[str, str]) -> CatalogAddress:
         schema = parameters.pop("schema", "lake")
+        parameters = {**parameters, **postgres_tls(parameters, os.environ)}
         return cls("postgres", data, parameters=parameters, schema=schema)
 
     @property

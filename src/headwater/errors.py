@@ -55,6 +55,11 @@
     |   +-- ApprovalRefused         HW-U007   access isn't theirs to give
     |   +-- AuditUnwritable         HW-U008   so nothing is shown                     retry: yes
     |   +-- AuditBroken             HW-U009   the audit was tampered with
+    +-- ProtectionError             HW-K000
+    |   +-- KeyMissing              HW-K001   the key that is needed isn't here
+    |   +-- KeyRefused              HW-K002   a key, or what it sealed, isn't what it was
+    |   +-- KeyProviderUnavailable  HW-K003   the service that holds keys fails      retry: yes
+    |   +-- SecretsUnavailable      HW-K004   the service that holds secrets fails   retry: yes
     +-- DoorError                   HW-D000
     |   +-- DoorClosed              HW-D001   a server can't be started
     |   +-- ServerUnreachable       HW-D002   no answer from there                    retry: yes
@@ -410,6 +415,35 @@ class AuditUnwritable(IdentityError):
 
 class AuditBroken(IdentityError):
     code = "HW-U009"
+
+
+# -- keys and secrets ------------------------------------------------------------------------------------------------
+
+
+class ProtectionError(HeadwaterError):
+    code = "HW-K000"
+
+
+class KeyMissing(ProtectionError):
+    """Something is encrypted with a key that isn't in the keyring, or the master key isn't there."""
+
+    code = "HW-K001"
+
+
+class KeyRefused(ProtectionError):
+    """A keyring, a master key, or what was sealed with one can't be read: it was changed, or is for something else."""
+
+    code = "HW-K002"
+
+
+class KeyProviderUnavailable(ProtectionError):
+    code = "HW-K003"
+    retry = "yes"
+
+
+class SecretsUnavailable(ProtectionError):
+    code = "HW-K004"
+    retry = "yes"
 
 
 # -- doors -----------------------------------------------------------------------------------------------------------

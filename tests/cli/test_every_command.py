@@ -43,6 +43,7 @@ def test_the_commands_are_those_we_promise() -> None:
         *("user add", "user list", "user passwd", "user disable", "user enable", "user token", "user tokens", "user revoke"),
         *("access request", "access approve", "access revoke", "access list", "access review"),
         *("audit list", "audit verify", "audit anchor"),
+        *("keys list", "keys init", "keys rotate", "secrets set", "secrets list", "secrets rm", "detokenize"),
         "serve",
     }
 

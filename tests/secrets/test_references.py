@@ -92,7 +92,7 @@ def test_the_keyring_is_asked_where_it_is_installed(tmp_path, monkeypatch):
     assert resolve("${secret:token}", project_dir=tmp_path, environ={}) == "kept"
     assert resolve("${secret:token}", project_dir=tmp_path, environ={"HEADWATER_SECRET_TOKEN": "nearer"}) == "nearer"
     for name in ("locked", "absent"):
-        with pytest.raises(UnresolvedReference, match=f"keyring set headwater {name}"):
+        with pytest.raises(UnresolvedReference, match=f"headwater secrets set {name}"):
             resolve(f"${{secret:{name}}}", project_dir=tmp_path, environ={})
 
 

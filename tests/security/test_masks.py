@@ -187,8 +187,7 @@ def test_a_hash_is_the_same_for_the_same_value_and_another_with_another_key(db):
 def test_a_token_is_no_beginning_of_the_hash(db):
     ((token, _),) = masked(db, "token", "VARCHAR", ["ada"])
     assert token.startswith("tok_")
-    assert len(token) == 36
-    assert token[4:] not in masked(db, "hash", "VARCHAR", ["ada"])[0][0]
+    assert token.rpartition("_")[2] not in masked(db, "hash", "VARCHAR", ["ada"])[0][0]
 
 
 def test_the_hash_of_an_instant_does_not_hang_on_the_session(db):

@@ -16,6 +16,7 @@ from headwater.storage.gate import Access
 if TYPE_CHECKING:
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
+    from headwater.secrets import Keyring
     from headwater.security import MaskKeys, Principal
     from headwater.security.audit import AuditLog
     from headwater.security.users import Users
@@ -31,6 +32,13 @@ class Asking:
     def __init__(self, loaded: LoadedProject, session: Session) -> None:
         self._loaded = loaded
         self._session = session
+        self._keys: tuple[int, MaskKeys] | None = None
+
+    @cached_property
+    def _keyring(self) -> Keyring:
+        from headwater.api.users import keyring_of
+
+        return keyring_of(self._loaded)
 
     @cached_property
     def users(self) -> Users:
@@ -44,11 +52,19 @@ class Asking:
 
         return AuditLog(self._session.state, self._loaded.environment)
 
-    @cached_property
-    def _keys(self) -> MaskKeys:
+    def _mask_keys(self) -> MaskKeys:
+        """Those of today: keys may be rotated while this is open."""
         from headwater.security.keys import mask_keys
 
-        return mask_keys(self._loaded.directory)
+        keyring = self._keyring
+        try:
+            stamp = keyring.path.stat().st_mtime_ns
+        except OSError:
+            stamp = 0
+        known = self._keys
+        if known is None or known[0] != stamp:
+            known = self._keys = (stamp, mask_keys(keyring))
+        return known[1]
 
     def access(self, principal: Principal) -> Access:
         """Theirs as they are now: disabled, out of groups, or with what was approved meanwhile. Raises AuthenticationFailed."""
@@ -59,7 +75,7 @@ class Asking:
         return Access(
             now,
             policies,
-            self._keys,
+            self._mask_keys(),
             datetime.now(UTC),
             limits_of(policies, now),
             audit=self.audit.append,

@@ -23,7 +23,7 @@ def findings(project: LoadedProject) -> list[Finding]:
     found = [*_installation(project), _files(project)]
     try:
         session = open_session(project, create=False)
-    except (errors.LakeError, errors.StateError, errors.ProjectError, errors.QueryError, errors.SourceError) as error:
+    except (errors.LakeError, errors.StateError, errors.ProjectError, errors.QueryError, errors.SourceError, errors.ProtectionError) as error:
         if isinstance(error, errors.LakeUnavailable) and _has_no_catalog(project):
             if not _has_data(project):
                 return [*found, Finding("lake", "ok", "there is none yet", "headwater run makes it")]

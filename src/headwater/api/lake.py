@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.api.users import keyring_of
 from headwater.errors import UsageError
 from headwater.spec._base import parse_duration
 
@@ -59,15 +60,23 @@ class LakeRoom:
     def backup(self, directory: str | Path) -> BackupReport:
         """Copies catalog, state and data of one instant into a new or empty folder, beside writers.
 
-        Raises UsageError, LakeUnavailable, StorageFull.
+        Of an encrypted lake, catalog and state are sealed with the project's keyring, whose copy lies beside them. Raises UsageError,
+        LakeUnavailable, StorageFull, KeyMissing.
         """
+        from headwater.api.sealing import seal_backup
+
         session = self._session()
-        return session.lake.backup(Path(directory).absolute(), state_backup=lambda folder: session.state.backup_to(folder / STATE_FILE))
+        folder = Path(directory).absolute()
+        report = session.lake.backup(folder, state_backup=lambda folder: session.state.backup_to(folder / STATE_FILE))
+        if report.is_encrypted:
+            seal_backup(folder, report.lake_id, STATE_FILE, keyring_of(self._loaded))
+        return report
 
     def restore(self, directory: str | Path, *, force: bool = False) -> RestoreReport:
         """Puts a backup where the project's lake and state are; with `force` over those that are there. Nobody else may have them open.
 
-        Raises UsageError (no backup, or a lake is there), LakeFormatError, LakeUnavailable, StorageFull.
+        A sealed one needs the master key it was sealed under. Raises UsageError (no backup, or a lake is there), LakeFormatError, LakeUnavailable,
+        StorageFull, KeyMissing, KeyRefused.
         """
         from headwater.api.restoring import restore_backup  # lake and state with it
 

@@ -9,13 +9,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from headwater.api.keys import KeysRoom, SecretsRoom, TokensRoom
 from headwater.api.lake import LakeRoom
 from headwater.api.quarantine import Quarantine
 from headwater.api.result import Result
 from headwater.api.results import CheckResult, Finding, ListedTable, TableStatus
 from headwater.api.sources import Sources
 from headwater.api.users import AuditRoom, RequestsRoom, UsersRoom
-from headwater.errors import LakeError, Problem, StateError, StateUnavailable, TableNotFound, UnknownSelection, UnresolvedReference, UsageError
+from headwater.errors import (
+    LakeError,
+    Problem,
+    ProtectionError,
+    StateError,
+    StateUnavailable,
+    TableNotFound,
+    UnknownSelection,
+    UnresolvedReference,
+    UsageError,
+)
 from headwater.project import LoadedProject, load_project, select
 from headwater.project.files import read_stamp
 from headwater.spec.names import TableName
@@ -62,6 +73,9 @@ class Project:
         self.users = UsersRoom(loaded)
         self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
         self.audit = AuditRoom(loaded, lambda: self._session, self._settle)
+        self.keys = KeysRoom(loaded)
+        self.secrets = SecretsRoom(loaded)
+        self.tokens = TokensRoom(loaded, lambda: self._session)
 
     @property
     def access(self) -> AccessRoom:
@@ -102,7 +116,7 @@ class Project:
         if self._open_session is None:
             try:
                 self._open_session = open_session(self._loaded, create=False, with_state=False)
-            except (LakeError, UnresolvedReference):
+            except (LakeError, UnresolvedReference, ProtectionError):
                 return None
         return self._open_session
 

@@ -83,7 +83,7 @@ class Sources:
         from headwater.sources import open_connector  # drivers and their like: only where a source is talked to
 
         project = self._loaded
-        connector = open_connector(source, project_dir=project.directory, environ=project.environ)
+        connector = open_connector(source, project_dir=project.directory, environ=project.environ, security=project.config.security)
         try:
             yield connector
         finally:

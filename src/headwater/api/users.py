@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, StateUnavailable, StorageFull, UsageError
-from headwater.secrets import resolve
+from headwater.secrets import Keyring, resolve
 from headwater.spec._base import parse_duration
 from headwater.spec.names import TableName
 
@@ -34,7 +34,7 @@ def open_state(loaded: LoadedProject) -> StateStore:
     """The state store of a project's environment. Raises StateError kinds, UnresolvedReference."""
     from headwater.state import StateStore  # and with it SQLAlchemy
 
-    url = resolve(loaded.config.state, project_dir=loaded.directory, environ=loaded.environ)
+    url = resolve(loaded.config.state, project_dir=loaded.directory, environ=loaded.environ, security=loaded.config.security)
     return StateStore.open(url, loaded.directory)
 
 
@@ -48,7 +48,7 @@ def users_of(loaded: LoadedProject, state: StateStore) -> Users:
 
     security = loaded.config.security
     providers = {
-        name: OidcConfig.model_validate(resolve(config.model_dump(), project_dir=loaded.directory, environ=loaded.environ))
+        name: OidcConfig.model_validate(resolve(config.model_dump(), project_dir=loaded.directory, environ=loaded.environ, security=security))
         for name, config in security.oidc.items()
     }
     return Users(
@@ -58,10 +58,16 @@ def users_of(loaded: LoadedProject, state: StateStore) -> Users:
         passwords=Passwords(security.passwords, loaded.directory),
         oidc=OidcProviders(providers) if providers else None,
         audit=AuditLog(state, loaded.environment),
+        keyring=keyring_of(loaded),
     )
 
 
-class _Room:
+def keyring_of(loaded: LoadedProject) -> Keyring:
+    """The keys of a project. Reads nothing yet."""
+    return Keyring(loaded.config.security.keys, project_dir=loaded.directory, environ=loaded.environ)
+
+
+class Room:
     """What all of them need: the project and its state store, open as long as a call lasts."""
 
     def __init__(self, loaded: LoadedProject) -> None:
@@ -103,7 +109,7 @@ class _Room:
         AuditLog(state, self._loaded.environment).append(record)
 
 
-class UsersRoom(_Room):
+class UsersRoom(Room):
     """`project.users`. Whoever HEADWATER_TOKEN says must be an administrator; without it, it is the owner who calls. Each change is audited."""
 
     def add(
@@ -183,7 +189,7 @@ class UsersRoom(_Room):
             return users_of(self._loaded, state).list()
 
 
-class RequestsRoom(_Room):
+class RequestsRoom(Room):
     """`project.requests`: access for a time. The caller is whoever HEADWATER_TOKEN says, else the owner."""
 
     def __init__(self, loaded: LoadedProject, session: Callable[[], Session], aware: Callable[[date | datetime], datetime]) -> None:
@@ -322,7 +328,7 @@ class Anchored:
     snapshot_id: int | None
 
 
-class AuditRoom(_Room):
+class AuditRoom(Room):
     """`project.audit`."""
 
     def __init__(self, loaded: LoadedProject, session: Callable[[], Session], settle: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from headwater.cli import (
     commands_access,
     commands_audit,
     commands_files,
+    commands_keys,
     commands_lake,
     commands_publication,
     commands_runs,
@@ -58,6 +59,7 @@ for _module in (
     commands_users,
     commands_access,
     commands_audit,
+    commands_keys,
     commands_serve,
 ):
     _module.register(app)

@@ -70,7 +70,12 @@ def _can_be_read_again(run: SideRun, table: TableName, state: TableState, positi
     source, stream_name, stream = project.stream(name)
     try:
         connector = open_connector(
-            source, project_dir=project.directory, environ=project.environ, temp_dir=run.session.temp_directory, now=run.started_at
+            source,
+            project_dir=project.directory,
+            environ=project.environ,
+            security=project.config.security,
+            temp_dir=run.session.temp_directory,
+            now=run.started_at,
         )
     except HeadwaterError:
         return False
@@ -78,7 +83,7 @@ def _can_be_read_again(run: SideRun, table: TableName, state: TableState, positi
         if not connector.capabilities.file_list:
             connector.check()
             return True
-        resolved = resolved_stream(stream, project_dir=project.directory, environ=project.environ)
+        resolved = resolved_stream(stream, project_dir=project.directory, environ=project.environ, security=project.config.security)
         reading = connector.read(ReadRequest(stream_name, resolved, position=position or None))
         there = dict(reading.position or {})
         return all(there.get(key) == value for key, value in dict(state.position or {}).items() if position.get(key) != value)

@@ -132,4 +132,4 @@ def open_session(
 
 
 def _resolved(value: Any, project: LoadedProject) -> Any:
-    return resolve(value, project_dir=project.directory, environ=project.environ)
+    return resolve(value, project_dir=project.directory, environ=project.environ, security=project.config.security)

@@ -158,7 +158,12 @@ class Worker:
         project = self.session.project
         source, name, stream = project.stream(task.table)
         connector = open_connector(
-            source, project_dir=project.directory, environ=project.environ, temp_dir=self.session.temp_directory, now=self.started_at
+            source,
+            project_dir=project.directory,
+            environ=project.environ,
+            security=project.config.security,
+            temp_dir=self.session.temp_directory,
+            now=self.started_at,
         )
         task.cleanups.append(connector.close)
         context = LoadContext(
@@ -173,9 +178,9 @@ class Worker:
             allow_drop=self.options.allow_drop,
             on_progress=lambda rows, size: self.recorder.event("task_progressed", task.table, rows=rows, size_bytes=size),
             is_cancelled=self.is_cancelled,
-            resolve=partial(resolved_stream, project_dir=project.directory, environ=project.environ),
+            resolve=partial(resolved_stream, project_dir=project.directory, environ=project.environ, security=project.config.security),
         )
-        with unspoken(stream, project_dir=project.directory, environ=project.environ):
+        with unspoken(stream, project_dir=project.directory, environ=project.environ, security=project.config.security):
             prepared = prepare_load(self.session.lake, connector, source, name, context)
         task.rows_rejected = prepared.rows_rejected
         task.note = prepared.note

@@ -87,6 +87,28 @@ def decide(policies: Policies, principal: Principal, action: Action, resource: R
     return judge.decide()
 
 
+def denied_columns(policies: Policies, principal: Principal, action: Action, resource: Resource, *, at: datetime) -> frozenset[str]:
+    """The columns, in lower case, that a denial keeps from `principal`; all of them where it is of the table."""
+    denied = _Judge(policies, principal, action, resource, at, principal.purpose).denied_columns()
+    return denied if denied is not None else frozenset(column.name.lower() for column in resource.columns)
+
+
+def named_mask(policies: Policies, resource: Resource, column: ColumnLabels) -> Mask | None:
+    """The mask that a rule gives this very column."""
+    own = f"{resource.table}.{column.name}".lower()
+    return next((mask for name, mask in policies.masks.items() if name.lower() == own), None)
+
+
+def label_rule(policies: Policies, label: str) -> Mask | None:
+    """The most specific mask for one label; None where no rule is for it."""
+    return _most_specific(policies, label)[0]
+
+
+def _most_specific(policies: Policies, label: str) -> tuple[Mask | None, str]:
+    fitting: list[tuple[Mask | None, str]] = [(mask, name) for name, mask in policies.masks.items() if covers(name, label)]
+    return max(fitting, key=lambda rule: len(rule[1]), default=(None, ""))
+
+
 class _Judge:
     def __init__(self, policies: Policies, principal: Principal, action: Action, resource: Resource, at: datetime, purpose: str | None) -> None:
         self._policies = policies
@@ -103,7 +125,7 @@ class _Judge:
             return self._everything("the owner holds the lake's own credentials")
         if self._principal.scope is not None and self._action not in self._principal.scope:
             return self._nothing("the token is not good for it")
-        denied = self._denied_columns()
+        denied = self.denied_columns()
         if denied is None:
             return self._result(False)
         if self._principal.is_admin and self._action in ("admin", "approve", "run", "publish"):
@@ -181,7 +203,7 @@ class _Judge:
         self._reasons.append(Reason(what, " ".join(parts)))
         return True
 
-    def _denied_columns(self) -> frozenset[str] | None:
+    def denied_columns(self) -> frozenset[str] | None:
         """Columns a denial takes away, in lower case; None when the whole table is denied."""
         taken: set[str] = set()
         for deny in self._policies.deny:
@@ -242,7 +264,7 @@ class _Judge:
     def _mask(self, column: ColumnLabels, grant: Grant) -> Mask | None:
         """What a reader with this grant sees instead of the column's values; None: the values."""
         own = f"{self._resource.table}.{column.name}".lower()
-        named = next((mask for name, mask in self._policies.masks.items() if name.lower() == own), None)
+        named = named_mask(self._policies, self._resource, column)
         covered = [label for label in column.labels if any(covers(right, label) for right in grant.unmask)]
         closed = [label for label in column.labels if label not in covered]
         if column.labels and not closed:
@@ -251,18 +273,26 @@ class _Judge:
             if not column.labels and any(right.lower() == own for right in grant.unmask):
                 return None
             self._tell_mask(column, named, own)
-            return named
+            return _in_domain(named, self._domain(column, own))
         if not closed:
             return None
         rules = [self._rule_for(label) for label in sorted(closed)]
         mask, name = min(rules, key=lambda rule: rule[0].rank)
         self._tell_mask(column, mask, name)
-        return mask
+        return _in_domain(mask, self._domain(column, own))
+
+    def _domain(self, column: ColumnLabels, own: str) -> str:
+        """Whose tokens a column's are like, the same for every reader: its first label with a rule for tokens, else its first label, else its own."""
+        rules = {label: self._rule_for(label)[0] for label in sorted(column.labels)}
+        tokens = [label for label, mask in rules.items() if mask.kind == "token"]
+        if not tokens:
+            return next(iter(rules), own)
+        return str(rules[tokens[0]].argument or tokens[0])
 
     def _rule_for(self, label: str) -> tuple[Mask, str]:
         """The most specific mask for one label. Of a column's labels, each with its own, the strictest is applied."""
-        fitting = [(mask, name) for name, mask in self._policies.masks.items() if covers(name, label)]
-        return max(fitting, key=lambda rule: len(rule[1]), default=(CLOSED, f"{label}, a label without a rule"))
+        mask, name = _most_specific(self._policies, label)
+        return (mask, name) if mask is not None else (CLOSED, f"{label}, a label without a rule")
 
     def _tell_mask(self, column: ColumnLabels, mask: Mask, rule: str) -> None:
         reason = Reason(f"mask {rule}", f"{column.name} is shown as {mask}")
@@ -274,3 +304,8 @@ def _clearest_first(sight: Sight) -> tuple[bool, float, float, bool]:
     """In clear, then the least strict mask; of two alike the one for all rows first."""
     strictness, blur = sight.mask.rank if sight.mask is not None else (0, 0.0)
     return sight.mask is not None, -strictness, -blur, sight.where is not None
+
+
+def _in_domain(mask: Mask, domain: str) -> Mask:
+    """A token's mask with the domain that it hasn't from its rule."""
+    return Mask(kind="token", argument=domain) if mask.kind == "token" and mask.argument is None else mask

@@ -1,51 +1,29 @@
-"""The key behind keyed masks: one a project, in a file beside it that only its owner reads."""
+"""The keys behind keyed masks, from a project's keyring."""
 
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
-from pathlib import Path
 
-from headwater.errors import UsageError
+from headwater.secrets import DataKey, Keyring
 from headwater.security.masks import MaskKeys
 
-_FILE = Path(".headwater") / "keys" / "masks"
-_BYTES = 32
 
+def mask_keys(keyring: Keyring) -> MaskKeys:
+    """The keys of a project's masks; made where there are none yet.
 
-def mask_keys(directory: Path) -> MaskKeys:
-    """The keys of a project's masks, from `.headwater/keys/masks`, which is made where it is missing.
-
-    With another key, hashes and tokens come out otherwise: servers of one project share the file. Raises UsageError for a file that is none.
+    Hashes and noise come from the newest key `masks`; with another they come out otherwise. Tokens are made with the newest key `tokens`, and turned
+    back with any. Raises KeyMissing, KeyRefused, KeyProviderUnavailable.
     """
-    file = directory / _FILE
-    try:
-        key = bytes.fromhex(file.read_text().strip())
-    except FileNotFoundError:
-        key = _made(file)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{_FILE} can't be read as a key", found=type(error).__name__, expected="64 hexadecimal digits") from None
-    if len(key) < _BYTES:
-        raise UsageError(f"{_FILE} can't be read as a key", expected="64 hexadecimal digits", found=f"{len(key)} bytes")
-
-    def derived(purpose: str) -> str:
-        return hmac.digest(key, f"headwater mask {purpose}".encode(), "sha256").hex()
-
-    return MaskKeys(derived("hash"), derived("token"), derived("noise"))
+    newest, *former = keyring.versions("tokens")
+    masks = keyring.newest("masks")
+    return MaskKeys(
+        _derived(masks, "hash"),
+        _derived(newest, "token"),
+        _derived(masks, "noise"),
+        newest.version,
+        tuple((one.version, _derived(one, "token")) for one in former),
+    )
 
 
-def _made(file: Path) -> bytes:
-    """A new key; where another process makes one at the same moment, that one's."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = file.with_name(f"masks.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(secrets.token_bytes(_BYTES).hex() + "\n")
-    try:
-        os.link(draft, file)  # unlike a rename, this never replaces a key that others use already
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    return bytes.fromhex(file.read_text().strip())
+def _derived(key: DataKey, what: str) -> str:
+    return hmac.digest(key.key, f"headwater mask {what}".encode(), "sha256").hex()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from headwater.security.tokenizing import TokenKeys, token_sql
 from headwater.spec.names import quote_literal
 from headwater.spec.policies import Mask
 
@@ -21,13 +22,22 @@ _TIMES: Final = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIM
 _STARS: Final = "***"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MaskKeys:
-    """Secrets of keyed masks, one a purpose: they make the same value come out alike in every table of a lake, and unlike in any other lake."""
+    """Secrets of keyed masks, one a purpose: they make the same value come out alike in every table of a lake, and unlike in any other lake.
+
+    `token` makes tokens; `former_tokens` are (version, secret) of those that made them before, which still turn them back.
+    """
 
     hash: str
     token: str
     noise: str
+    token_version: int = 1
+    former_tokens: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def tokens(self) -> TokenKeys:
+        return TokenKeys({**dict(self.former_tokens), self.token_version: self.token})
 
 
 def mask_sql(mask: Mask, column: str, type_name: str, keys: MaskKeys) -> str:
@@ -45,7 +55,7 @@ def mask_sql(mask: Mask, column: str, type_name: str, keys: MaskKeys) -> str:
         case "hash":
             return _keyed(keys.hash, column, base)
         case "token":
-            return f"'tok_' || left({_keyed(keys.token, column, base)}, 32)"
+            return token_sql(_text(column, base), keys.tokens, str(mask.argument or ""))
         case "generalise":
             return _generalised(mask.argument, column, type_name, base) or hidden
         case "noise":
@@ -65,13 +75,16 @@ def _unless_null(column: str, sql: str) -> str:
 
 
 def _keyed(key: str, column: str, base: str) -> str:
-    """A keyed digest as hexadecimal text: the key goes in twice, so that nobody extends a digest they were shown.
-
-    The text of a value doesn't hang on the session: an instant is hashed as it is in UTC.
-    """
+    """A keyed digest as hexadecimal text: the key goes in twice, so that nobody extends a digest they were shown."""
     literal = quote_literal(key)
-    text = f"CAST(CAST({column} AT TIME ZONE 'UTC' AS TIMESTAMP) AS VARCHAR)" if base == "TIMESTAMP WITH TIME ZONE" else f"CAST({column} AS VARCHAR)"
-    return f"sha256({literal} || sha256({literal} || '|' || {text}))"
+    return f"sha256({literal} || sha256({literal} || '|' || {_text(column, base)}))"
+
+
+def _text(column: str, base: str) -> str:
+    """A value's text, which doesn't hang on the session: an instant is written as it is in UTC."""
+    if base == "TIMESTAMP WITH TIME ZONE":
+        return f"CAST(CAST({column} AT TIME ZONE 'UTC' AS TIMESTAMP) AS VARCHAR)"
+    return f"CAST({column} AS VARCHAR)"
 
 
 def _generalised(argument: object, column: str, type_name: str, base: str) -> str | None:

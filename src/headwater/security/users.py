@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, cast
 import sqlalchemy as sa
 
 from headwater.errors import AuthenticationFailed, PasswordExpired, PasswordRefused, UsageError
+from headwater.secrets import Keyring
 from headwater.security import scram
 from headwater.security.audit import AuditLog, new_query_id
 from headwater.security.audited import Audited
@@ -22,6 +23,7 @@ from headwater.security.oidc import Identity, OidcProviders
 from headwater.security.passwords import Passwords
 from headwater.security.principals import OWNER, Principal, memberships_of, roles_of
 from headwater.security.requests import AccessRequests, effective_policies
+from headwater.security.state_seals import StateSeals
 from headwater.security.tokens import PREFIX, is_token, new_password, new_token, token_hash, token_id
 from headwater.spec.policies import ACTIONS, Action, Door, Policies
 from headwater.state import StateStore
@@ -95,7 +97,10 @@ class Users:
         passwords: Passwords | None = None,
         oidc: OidcProviders | None = None,
         audit: AuditLog | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
+        """With a `keyring`, password hashes and verifiers are sealed with it; what was written without one is still read."""
+        self._seals = StateSeals(state, keyring)
         self._state = state
         self._policies = policies
         self._passwords = passwords if passwords is not None else Passwords()
@@ -154,9 +159,9 @@ class Users:
             self._passwords.refuse_bad(password, name=name)
         chosen = made if made is not None else password
         return {
-            "password_hash": None if chosen is None else self._passwords.hash(chosen),
+            "password_hash": None if chosen is None else self._seals.seal(f"password {name.lower()}", self._passwords.hash(chosen)),
             "password_is_generated": made is not None,
-            "scram": None if made is None else str(scram.make_keys("password", made, self._salt(name))),
+            "scram": None if made is None else self._seals.seal(f"scram {name.lower()}", str(scram.make_keys("password", made, self._salt(name)))),
             "password_changed_at": None if chosen is None else self._now(),
             "must_rotate": False,
             "failed_attempts": 0,
@@ -178,7 +183,7 @@ class Users:
     def change_password(self, name: str, old: str, new: str, *, door: Door, address: str | None = None) -> None:
         """A person's own change, with the password they have, expired or not. Raises AuthenticationFailed, PasswordRefused."""
         row = self._authenticate(name, old, self.policies(), door, address, may_be_expired=True)
-        if self._passwords.verify(str(row.password_hash), new):
+        if self._passwords.verify(self._password_hash(row), new):
             raise PasswordRefused("this password can't be used: it is the one you have", state="the password is as it was")
         self._update(row.name, self._password_columns(row.name, new, None))
         self._note("password", row.name, door, address)
@@ -209,7 +214,7 @@ class Users:
             "id": id,
             "user_name": row.name,
             "hash": token_hash(token),
-            "scram": str(scram.make_keys(id, token, self._salt(row.name))),
+            "scram": self._seals.seal(f"token {id}", str(scram.make_keys(id, token, self._salt(row.name)))),
             "scope": None if actions is None else list(actions),
             "created_at": now,
             "expires_at": info.expires_at,
@@ -229,6 +234,10 @@ class Users:
             return _token_info(connection.execute(sa.select(t.tokens).where(t.tokens.c.id == id)).one())
 
         return self._state.write(work)
+
+    def reseal(self) -> int:
+        """Seals all that is kept of passwords and tokens anew, with the newest key; gives how many values."""
+        return self._seals.reseal()
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -290,11 +299,12 @@ class Users:
                 self._passwords.verify_nobody(password)
                 self._count_failure(UNKNOWN)  # nobody's, but it takes the time that somebody's takes
                 raise self._refusal(row, door, address, why or "the user has no password")
-            if not self._passwords.verify(row.password_hash, password):
+            password_hash = self._password_hash(row)
+            if not self._passwords.verify(password_hash, password):
                 self._count_failure(row.name)
                 raise self._refusal(row, door, address, "the password is wrong")
-            if self._passwords.is_outdated(row.password_hash):
-                self._update(row.name, {"password_hash": self._passwords.hash(password)})
+            if self._passwords.is_outdated(password_hash):
+                self._update(row.name, {"password_hash": self._seals.seal(f"password {row.name_key}", self._passwords.hash(password))})
         is_old = not row.password_is_generated and row.kind == "user" and self._passwords.is_expired(row.password_changed_at, self._now())
         if not may_be_expired and (row.must_rotate or is_old):
             self._note("login", row.name, door, address, "the password must be changed")
@@ -351,9 +361,10 @@ class Users:
         now = self._now()
         usable = (t.tokens.c.user_name == row.name) & t.tokens.c.revoked_at.is_(None)
         found = self._state.read(lambda connection: connection.execute(sa.select(t.tokens).where(usable)).all())
-        keys = [scram.read_keys(one.id, one.scram) for one in found if one.expires_at is None or one.expires_at > now]
+        usable_now = [one for one in found if one.expires_at is None or one.expires_at > now]
+        keys = [scram.read_keys(one.id, self._seals.open(f"token {one.id}", one.scram)) for one in usable_now]
         if row.scram is not None:
-            keys.append(scram.read_keys("password", row.scram))
+            keys.append(scram.read_keys("password", self._seals.open(f"scram {row.name_key}", row.scram)))
         salt = scram.salt_of(row.name_key, key)
         return scram.ScramSecret(salt, tuple(keys)) if keys else scram.unprovable(row.name_key, key)
 
@@ -583,13 +594,20 @@ class Users:
         def work(connection: sa.Connection) -> str:
             known = connection.execute(find).scalar()
             if known is None:
-                known = random.token_hex(32)
-                connection.execute(sa.insert(t.identity), {"name": _SALT_KEY, "value": known})
-            return str(known)
+                connection.execute(sa.insert(t.identity), {"name": _SALT_KEY, "value": sealed})
+                return made
+            return self._seals.open(_SALT_KEY, str(known))
 
         find = sa.select(t.identity.c.value).where(t.identity.c.name == _SALT_KEY)
         found = self._state.read(lambda connection: connection.execute(find).scalar())
-        return bytes.fromhex(found if found is not None else self._state.write(work, turn=_ADDING))
+        if found is not None:
+            return bytes.fromhex(self._seals.open(_SALT_KEY, str(found)))
+        made = random.token_hex(32)
+        sealed = self._seals.seal(_SALT_KEY, made)
+        return bytes.fromhex(self._state.write(work, turn=_ADDING))
+
+    def _password_hash(self, row: Any) -> str:
+        return self._seals.open(f"password {row.name_key}", str(row.password_hash))
 
     def _salt(self, name: str) -> bytes:
         return scram.salt_of(name.lower(), self._salt_key())

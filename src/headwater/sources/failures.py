@@ -47,6 +47,7 @@ _UNREACHABLE = (
     "cannot open file",
     "could not set lock",
 )
+_TLS = ("ssl error", "tls/ssl", "does not support ssl", "ssl was required", "root certificate", "ssl peer certificate", "ssl connection is required")
 _NOT_FOUND = ("does not exist", "doesn't exist", "no files found", "404", "not found", "no such table", "no such file")
 _INVALID = (
     "conversion error",
@@ -103,6 +104,9 @@ def explain_engine_error(error: HeadwaterError, subject: str, secrets: Iterable[
         return SourceReadFailed(
             f"{subject} took longer than the statement timeout", found=found, hint=timeout_hint or "raise statement_timeout of the source"
         )
+    if any(mark in low for mark in _TLS):
+        hint = "servers elsewhere are verified: docs/connectors.md says how to name their authority (sslrootcert, ssl_ca), or to do without"
+        return SourceUnreachable(f"{subject} can't be reached over TLS", found=found, hint=hint)
     if any(mark in low for mark in _UNREACHABLE):
         return SourceUnreachable(f"{subject} can't be reached", found=found, hint="check the connection of the source, then run again")
     if any(mark in low for mark in _NOT_FOUND):

@@ -10,12 +10,15 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.parse import quote as percent
 
-from headwater.errors import HeadwaterError, SourceReadFailed
+from headwater.errors import HeadwaterError, SourceReadFailed, UsageError
 from headwater.sources.connector import DiscoveredStream
 from headwater.sources.relational import DatabaseConnector, SourceColumn
+from headwater.spec.addresses import is_this_machine
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.sources import Stream
 
@@ -42,7 +45,9 @@ _COLUMNS_SQL = """
 
 
 class MySqlConnector(DatabaseConnector):
-    """`connection` is a URL (`mysql://user:password@host:3306/database`) or a mapping (`host`, `port`, `user`, `password`, `database`).
+    """`connection` is a URL (`mysql://user:password@host:3306/database`) or a mapping (`host`, `port`, `user`, `password`, `database`,
+    `ssl_mode`, `ssl_ca`, `ssl_cert`, `ssl_key`). A server that isn't this machine is spoken to over TLS and its certificate verified, unless
+    `ssl_mode` says otherwise.
 
     The session's time zone is UTC, so a TIMESTAMP is an instant; a DATETIME has no zone. `tinyint(1)` is a number, since it holds numbers.
     """
@@ -134,8 +139,44 @@ class MySqlConnector(DatabaseConnector):
             user, password = str(connection.get("user", "")), connection.get("password")
             login = percent(user, safe="") + (f":{percent(str(password), safe='')}" if password else "")
             host = f"{connection.get('host', 'localhost')}:{connection.get('port', 3306)}"
-            return f"mysql://{login + '@' if login else ''}{host}/{connection.get('database', '')}"
-        return re.sub(r"^mariadb://", "mysql://", connection)
+            given = {name.replace("_", "-"): str(connection[name]) for name in _TLS_SETTINGS if connection.get(name) is not None}
+            attributes = f"?{urlencode(given, quote_via=percent, safe='')}" if given else ""
+            connection = f"mysql://{login + '@' if login else ''}{host}/{connection.get('database', '')}{attributes}"
+        return _verified(re.sub(r"^mariadb://", "mysql://", connection))
+
+
+_TLS_SETTINGS: Final = ("ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
+
+
+def _verified(url: str) -> str:
+    """The URL with what makes the reader verify a server elsewhere, where nobody has said otherwise.
+
+    It verifies nothing without a list of authorities, whatever the mode: so the system's is named. Raises UsageError where there is none.
+    """
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    mode = given.get("ssl-mode", "").upper()
+    if is_this_machine(parts.hostname or "") and not mode.startswith("VERIFY"):
+        return url
+    if mode and not mode.startswith("VERIFY"):
+        return url
+    if "ssl-ca" not in given and "ssl-capath" not in given:
+        given["ssl-ca"] = _system_authorities()
+    return urlunsplit(parts._replace(query=urlencode({"ssl-mode": "VERIFY_IDENTITY", **given}, quote_via=percent, safe="")))
+
+
+def _system_authorities() -> str:
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    found = next((path for path in (paths.cafile, paths.openssl_cafile) if path and Path(path).is_file()), None)
+    if found is None:
+        raise UsageError(
+            "the server's certificate can't be verified: this machine has no list of authorities",
+            expected="ssl_ca: FILE in the source's connection",
+            hint="or ssl_mode: required, which verifies nothing",
+        )
+    return found
 
 
 def map_column(name: str, data_type: str, column_type: str, nullable: bool, collation: str | None = None) -> SourceColumn:

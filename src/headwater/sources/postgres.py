@@ -6,18 +6,20 @@ without precision comes as a double), the rows are asked for by SQL instead, wit
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from urllib.parse import quote as percent
 
 from headwater.errors import HeadwaterError
 from headwater.sources.base import unique_name
 from headwater.sources.connector import DiscoveredStream, ReadRequest, Scan
 from headwater.sources.relational import DatabaseConnector, SourceColumn, cursor_conditions, literal
+from headwater.spec.addresses import postgres_tls
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.sources import Stream
 
@@ -83,6 +85,8 @@ _COLUMNS_SQL = """
 
 class PostgresConnector(DatabaseConnector):
     """`connection` is a URL, a libpq string, or a mapping (`host`, `port`, `user`, `password`, `database`, and any other libpq parameter).
+
+    A server that isn't this machine is spoken to over TLS and its certificate verified, unless `sslmode` says otherwise.
 
     Options: `schemas` (those that `discover` lists), `session_settings: false` where a pooler refuses settings at connect (then read-only and the
     statement timeout aren't set at the server). Of the source or a stream: `nan: unchecked` leaves out the look for NaN in numeric columns, which the
@@ -225,7 +229,8 @@ class PostgresConnector(DatabaseConnector):
             connection = " ".join(f"{key}={_libpq(value)}" for key, value in given.items())
         if "://" in connection:
             return _with_url_parameters(connection, settings)
-        parts = [connection]
+        tls = postgres_tls(dict(_PARAMETER.findall(connection)), os.environ)
+        parts = [connection, *(f"{key}={value}" for key, value in tls.items())]
         if settings and " options=" not in f" {connection}":
             parts.append(f"options={_libpq(settings)}")
         for key, value in _CONNECT_DEFAULTS.items():
@@ -234,6 +239,8 @@ class PostgresConnector(DatabaseConnector):
         return " ".join(part for part in parts if part)
 
 
+#: A parameter of a libpq string; its value without quotes is enough to tell a host.
+_PARAMETER: Final = re.compile(r"(\w+)\s*=\s*'?((?:[^'\\\s]|\\.)*)")
 _OWN_SETTINGS = frozenset({"schemas", "session_settings", "nan"})
 _CONNECT_DEFAULTS = {"connect_timeout": "15", "application_name": "headwater"}
 
@@ -243,7 +250,8 @@ def _with_url_parameters(url: str, settings: str) -> str:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if settings:
         query["options"] = f"{query['options']} {settings}" if "options" in query else settings
-    merged = {**_CONNECT_DEFAULTS, **query}
+    hosts = ",".join(host.rpartition(":")[0] if re.search(r":\d*$", host) else host for host in parts.netloc.rpartition("@")[2].split(","))
+    merged = {**_CONNECT_DEFAULTS, **postgres_tls({"host": unquote(hosts), **query}, os.environ), **query}
     return urlunsplit(parts._replace(query=urlencode(merged, quote_via=percent)))
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from headwater.errors import HeadwaterError, MissingDependency, UnresolvedReference, UsageError
+from headwater.errors import HeadwaterError, MissingDependency, ProtectionError, UnresolvedReference, UsageError
 from headwater.secrets import redact, referenced, resolve
 from headwater.sources.connector import Connector, ConnectorContext
+from headwater.spec.project import SecurityConfig
 from headwater.spec.sources import Source, Stream
 
 GROUP = "headwater.connectors"
+_DEFAULTS = SecurityConfig()
 #: Our own, by type: imported when first used.
 _BUILT_IN: Mapping[str, str] = MappingProxyType(
     {
@@ -65,7 +67,13 @@ def connector_class(type_name: str) -> type[Connector]:
 
 
 def open_connector(
-    source: Source, *, project_dir: Path, environ: Mapping[str, str], temp_dir: Path | None = None, now: datetime | None = None
+    source: Source,
+    *,
+    project_dir: Path,
+    environ: Mapping[str, str],
+    security: SecurityConfig = _DEFAULTS,
+    temp_dir: Path | None = None,
+    now: datetime | None = None,
 ) -> Connector:
     """The connector of a source, its references resolved. Connects to nothing yet. Close it.
 
@@ -77,8 +85,8 @@ def open_connector(
         ConnectorContext(
             name=source.name,
             project_dir=project_dir,
-            connection=resolve(source.connection, project_dir=project_dir, environ=environ),
-            options=resolve(source.options, project_dir=project_dir, environ=environ),
+            connection=resolve(source.connection, project_dir=project_dir, environ=environ, security=security),
+            options=resolve(source.options, project_dir=project_dir, environ=environ, security=security),
             statement_timeout=source.statement_timeout,
             temp_dir=temp_dir,
             now=now,
@@ -87,22 +95,22 @@ def open_connector(
     )
 
 
-def resolved_stream(stream: Stream, *, project_dir: Path, environ: Mapping[str, str]) -> Stream:
+def resolved_stream(stream: Stream, *, project_dir: Path, environ: Mapping[str, str], security: SecurityConfig = _DEFAULTS) -> Stream:
     """The stream as connectors are to read it, its references resolved. Never store or print it. Raises UnresolvedReference."""
     given = {"path": stream.path, "table": stream.table, "query": stream.query, "options": stream.options}
-    found = resolve(given, project_dir=project_dir, environ=environ)
+    found = resolve(given, project_dir=project_dir, environ=environ, security=security)
     return stream if found == given else stream.model_copy(update=found)
 
 
 @contextmanager
-def unspoken(stream: Stream, *, project_dir: Path, environ: Mapping[str, str]) -> Iterator[None]:
+def unspoken(stream: Stream, *, project_dir: Path, environ: Mapping[str, str], security: SecurityConfig = _DEFAULTS) -> Iterator[None]:
     """Inside it, errors leave without the values that the references of the stream's `table`, `query` and `options` stand for."""
     try:
         yield
     except HeadwaterError as error:
         given = (stream.table, stream.query, stream.options)
-        with suppress(UnresolvedReference):
-            secrets = referenced(given, project_dir=project_dir, environ=environ)
+        with suppress(UnresolvedReference, ProtectionError):
+            secrets = referenced(given, project_dir=project_dir, environ=environ, security=security)
             error.what = redact(error.what, secrets)
             error.expected, error.found, error.hint = (text and redact(text, secrets) for text in (error.expected, error.found, error.hint))
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Final, Literal, get_args
@@ -25,6 +26,7 @@ MASK_KINDS: Final[tuple[MaskKind, ...]] = get_args(MaskKind)
 _NEEDS_ARGUMENT = frozenset({"generalise", "noise"})
 #: What dates are generalised to, from the finest on.
 DATE_PARTS: Final = ("hour", "day", "week", "month", "quarter", "year", "decade", "century")
+_DOMAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 PARTIAL_FORMS: Final = ("email", "phone", "card")
 
 
@@ -32,7 +34,7 @@ class Mask(Resource):
     """What a reader sees instead of a value.
 
     `argument` is a part of a date, the width of a number's bucket, or {"prefix": n} for `generalise`; the share of the value for `noise`;
-    `email`, `phone` or `card` for `partial` (left out: told by the value itself).
+    `email`, `phone` or `card` for `partial` (left out: the value itself tells); the domain for `token` (left out: the label's, else the column's).
     """
 
     kind: MaskKind
@@ -86,6 +88,9 @@ def parse_mask(value: Any) -> Any:
     elif kind == "partial":
         if argument is not None and argument not in PARTIAL_FORMS:
             raise ValueError(f"the mask partial knows no {argument!r}; expected one of {', '.join(PARTIAL_FORMS)}")
+    elif kind == "token":
+        if argument is not None and not (isinstance(argument, str) and _DOMAIN.fullmatch(argument)):
+            raise ValueError(f"the mask token takes the name of a domain; expected letters, digits and . _ -, found {argument!r}")
     elif argument is not None:
         raise ValueError(f"the mask {kind} takes no argument")
     return Mask(kind=kind, argument=argument)
@@ -210,6 +215,8 @@ class Grant(Resource):
     def _agrees(self) -> Grant:
         if self.action not in CELL_ACTIONS and (self.columns or self.where is not None or self.unmask):
             raise ValueError(f"a grant of {self.action} is on whole tables: it has neither columns, where nor unmask")
+        if self.action == "detokenize" and (self.where is not None or self.unmask):
+            raise ValueError("a grant of detokenize is on columns: a token says nothing of its row, so it has neither where nor unmask")
         if self.from_ is not None and self.until is not None and instant(self.from_) >= instant(self.until):
             raise ValueError("a grant ends after it begins; expected `from` before `until`")
         return self

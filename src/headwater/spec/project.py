@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headwater.spec._base import Duration, Resource, Strings
 
@@ -58,11 +58,53 @@ class OidcConfig(Resource):
     leeway: Duration = timedelta(seconds=30)
 
 
+class KeysConfig(Resource):
+    """Where the keys are. `provider` is `file`, `env`, or one that an installed package brings, which is given `options`."""
+
+    provider: str = "file"
+    keyring: str = ".headwater/keys/keyring.json"
+    file: str = ".headwater/keys/master"
+    variable: str = "HEADWATER_MASTER_KEY"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class VaultConfig(Resource):
+    """A server that speaks the HTTP of Vault's key-value store, version 2. All but `address` may hold `${env:..}` and `${file:..}`."""
+
+    address: str
+    mount: str = "secret"
+    token: str = "${env:VAULT_TOKEN}"
+    namespace: str | None = None
+    #: A PEM file of the authorities that its certificate may come from.
+    ca: str | None = None
+    timeout: Duration = timedelta(seconds=10)
+
+
+#: Where `${secret:NAME}` is looked for.
+SecretProvider = Literal["file", "keyring", "vault"]
+
+
+class SecretsConfig(Resource):
+    """Where `${secret:NAME}` is looked for, in this order, after the variable HEADWATER_SECRET_NAME."""
+
+    providers: tuple[SecretProvider, ...] = ("file", "keyring")
+    file: str = ".headwater/secrets.json"
+    vault: VaultConfig | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> SecretsConfig:
+        if "vault" in self.providers and self.vault is None:
+            raise ValueError("the provider vault has no address; expected vault: {address: https://..}")
+        return self
+
+
 class SecurityConfig(Resource):
-    """How people and programs say who they are."""
+    """How people and programs say who they are, and where keys and secrets are kept."""
 
     passwords: PasswordConfig = PasswordConfig()
     oidc: dict[str, OidcConfig] = Field(default_factory=dict)
+    keys: KeysConfig = KeysConfig()
+    secrets: SecretsConfig = SecretsConfig()
 
 
 class ServeLimits(Resource):

@@ -8,12 +8,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from headwater.errors import HeadwaterError, MissingDependency, StateError, StateUnavailable
+from headwater.spec.addresses import postgres_tls
 from headwater.state import tables as t
 from headwater.state.address import KNOWN_VERSIONS, VERSION
 
@@ -55,7 +56,9 @@ def open_sqlite(path: Path) -> sa.Engine:
     """Where file or folder can't be written, the store is opened for reading: asking it still works, and only what writes fails."""
     is_readable_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
     if not is_readable_only:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            path.touch(mode=0o600)
     # without a log beside it nobody has it open; then SQLite needn't make its shared memory there, which it couldn't
     in_peace = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     address = f"file:{quote(str(path))}?mode=ro{in_peace}&uri=true" if is_readable_only else str(path)
@@ -80,6 +83,8 @@ def open_postgres(url: str) -> sa.Engine:
     parts = urlsplit(url)
     parameters = dict(parse_qsl(parts.query))
     schema = parameters.pop("schema", None)
+    hosts = ",".join(host.rpartition(":")[0] if re.search(r":\d*$", host) else host for host in parts.netloc.rpartition("@")[2].split(","))
+    parameters.update(postgres_tls({"host": unquote(hosts), **parameters}, os.environ))
     address = urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, urlencode(parameters), ""))
     try:
         engine = sa.create_engine(address, pool_pre_ping=True)

@@ -67,7 +67,7 @@ def backup_lake(core: Core, directory: Path, state_backup: Callable[[Path], None
     if directory.exists() and any(directory.iterdir()):
         raise UsageError("a backup needs a folder of its own", expected="a new or empty folder", found=str(directory))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise copy_failed(error, str(directory)) from error
     if state_backup is not None:
@@ -216,11 +216,14 @@ def read_backup(directory: Path) -> BackupReport:
     return report
 
 
-def restore_lake(directory: Path, config: LakeConfig, engine: Engine, *, project_dir: Path, force: bool = False) -> RestoreReport:
+def restore_lake(
+    directory: Path, config: LakeConfig, engine: Engine, *, project_dir: Path, force: bool = False, catalog_dir: Path | None = None
+) -> RestoreReport:
     """Puts the backup in `directory` where `config` says, data first and the catalog last. Nobody may have that lake open.
 
     The place may be another than the backup came from; the kind of catalog may not. Without `force` nothing may be there yet; with it, the lake that
-    is there is replaced. Killed midway, it can be done again with `force`. Raises UsageError, LakeFormatError, LakeUnavailable, StorageFull.
+    is there is replaced. `catalog_dir` is where the catalog's copy lies, if not in the backup itself. Killed midway, it can be done again with
+    `force`. Raises UsageError, LakeFormatError, LakeUnavailable, StorageFull.
     """
     report = read_backup(directory)
     address = CatalogAddress.parse(config, project_dir)
@@ -239,9 +242,9 @@ def restore_lake(directory: Path, config: LakeConfig, engine: Engine, *, project
             owner.write_text(json.dumps({"lake_id": report.lake_id}) + "\n")
             copy_file(str(owner), address.data + OWNER_FILE, connection)
     if address.kind == "sqlite":
-        _restore_sqlite(directory / "catalog.sqlite", address)
+        _restore_sqlite((catalog_dir or directory) / "catalog.sqlite", address)
     else:
-        _restore_postgres(directory / "catalog", address)
+        _restore_postgres((catalog_dir or directory) / "catalog", address)
     return RestoreReport(report, address.describe(), address.data)
 
 
@@ -259,6 +262,7 @@ def _restore_sqlite(source: Path, address: CatalogAddress) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, part)
+        part.chmod(0o600)
         connection = sqlite3.connect(part)
         try:
             with connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import random
 import shutil
@@ -25,6 +26,7 @@ from headwater.errors import (
     StorageFull,
     UsageError,
 )
+from headwater.spec.addresses import postgres_tls
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.project import LakeConfig
 
@@ -81,6 +83,7 @@ class CatalogAddress:
     @classmethod
     def _postgres(cls, data: str, parameters: dict[str, str]) -> CatalogAddress:
         schema = parameters.pop("schema", "lake")
+        parameters = {**parameters, **postgres_tls(parameters, os.environ)}
         return cls("postgres", data, parameters=parameters, schema=schema)
 
     @property
@@ -261,6 +264,7 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
         options.append("READ_ONLY")
     if read_only or not create:
         options.append("CREATE_IF_NOT_EXISTS false")
+    is_new = address.path is not None and not address.path.exists()
     with engine.connection() as connection:
         prepare_connection(connection, address, config, name)
         if config.encrypted:
@@ -268,6 +272,17 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
         # a failed COMMIT must come back to us instead of being tried again by DuckLake with what we read before (commit.py)
         connection.execute("SET GLOBAL ducklake_max_retry_count = 0")
         _attach_patiently(connection, f"ATTACH {quote_literal(target)} AS {quote(name)} ({', '.join(options)})", address, create=create)
+    if is_new and address.path is not None:
+        _keep_to_owner(address.path)
+
+
+def _keep_to_owner(catalog: Path) -> None:
+    """A new catalog is its owner's alone: it holds the keys of an encrypted lake, and the smallest and greatest values of every column."""
+    for path in (catalog, catalog.with_name(catalog.name + "-wal"), catalog.with_name(catalog.name + "-shm")):
+        try:
+            path.chmod(0o600)
+        except OSError:
+            pass  # another process has made it, or none of its log is there yet
 
 
 def prepare_connection(connection: Connection, address: CatalogAddress, config: LakeConfig, name: str) -> None:
@@ -352,7 +367,7 @@ _RACES = (
 
 def _make_folder(path: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LakeReadOnly(
             "the lake's folder can't be made", found=f"{error.strerror}: {path}", hint="check the permissions, or lake.catalog and lake.data"

@@ -246,6 +246,14 @@ class Lake:
         """
         return self._door.read(access, sql, parameters, at, head, macros, started)
 
+    def detokenize(self, access: Access, tokens: Sequence[str]) -> list[str | None]:
+        """The values that tokens stand for, in their order; None for what is no token, or one that `access` has no right to turn back.
+
+        `access.principal` states the purpose. Written to the audit before and after: who, for what, how many, never which. Raises StatementRefused
+        without any right to it, or without a purpose.
+        """
+        return self._door.detokenize(access, tokens)
+
     def describe_as(
         self, access: Access, sql: str, parameter_types: Sequence[str | None] = (), *, macros: Iterable[str] = ()
     ) -> Described:  # fmt: skip

@@ -29,6 +29,7 @@ from headwater.errors import (
 )
 from headwater.security import decide
 from headwater.security.audited import Audited, Outcome
+from headwater.security.tokenizing import COUNTER, FUNCTION
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
 from headwater.storage.changes import TableState
@@ -62,6 +63,7 @@ class _Query:
     is_open: bool = False
     #: Those that left so far.
     rows: int = 0
+    action: Action = "select"
 
     def record(
         self,
@@ -69,20 +71,29 @@ class _Query:
         error: HeadwaterError | None = None,
         *,
         tables: tuple[str, ...] = (),
-        action: Action = "select",
+        columns: tuple[str, ...] = (),
+        action: Action | None = None,
+        rows: int | None = None,
     ) -> None:
         """Raises what the audit raises: then nothing leaves."""
         if self.access.audit is not None:
-            self.access.audit(self._row(decision, error, tables, action))
-        self.is_open = decision == "allowed"
+            self.access.audit(self._row(decision, error, tables, columns, action or self.action, rows))
 
     def end(self) -> None:
         """The query is over. The statement isn't told again."""
         if self.is_open and self.access.audit_end is not None:
-            self.access.audit_end(replace(self._row("allowed", None, (), "select"), sql="", columns=()))
+            self.access.audit_end(replace(self._row("allowed", None, (), (), self.action, self.rows), sql="", columns=()))
         self.is_open = False
 
-    def _row(self, decision: Outcome, error: HeadwaterError | None, tables: tuple[str, ...], action: Action) -> Audited:
+    def _row(
+        self,
+        decision: Outcome,
+        error: HeadwaterError | None,
+        tables: tuple[str, ...],
+        columns: tuple[str, ...],
+        action: Action,
+        rows: int | None,
+    ) -> Audited:
         principal = self.access.principal
         return Audited(
             at=self.access.at,
@@ -93,9 +104,9 @@ class _Query:
             purpose=principal.purpose,
             action=action,
             sql=self.sql,
-            tables=self.plan.tables if self.plan else tables,
-            columns=self.plan.columns if self.plan else (),
-            rows=self.rows if self.is_open else None,
+            tables=tables or (self.plan.tables if self.plan else ()),
+            columns=columns or (self.plan.columns if self.plan else ()),
+            rows=rows,
             decision=decision,
             error=None if error is None else whole_text(error),
             policy_version=self.access.policies.version,
@@ -103,9 +114,16 @@ class _Query:
             groups=tuple(sorted(principal.groups)),
         )
 
+    def record_turned_back(self, columns: tuple[str, ...], count: int | None) -> None:
+        """One row before the first token is turned back (`count` None), one at the end with how many were."""
+        tables = tuple(dict.fromkeys(column.rpartition(".")[0] for column in columns))
+        self.record("allowed", tables=tables, columns=columns, action=FUNCTION, rows=count)
+
     def told(self, error: HeadwaterError) -> HeadwaterError:
         """What the reader is told of an error, after the audit was told all of it."""
-        self.record("refused" if isinstance(error, StatementRefused | TableNotFound | SqlSyntaxError) else "failed", error)
+        is_refused = isinstance(error, StatementRefused | TableNotFound | SqlSyntaxError)
+        rows, self.is_open = (self.rows if self.is_open else None), False
+        self.record("refused" if is_refused else "failed", error, rows=rows)
         return error if self.access.is_owner else _generic(error, self.access, self.sql)
 
 
@@ -166,6 +184,15 @@ class _Guarded(Guard):
         self._query.end()
 
 
+def _turned_back(connection: Connection) -> int | None:
+    """How many tokens a query on this connection has turned back; None where it failed, and nobody can tell any more."""
+    try:
+        row = connection.execute(f"SELECT last_value FROM duckdb_sequences() WHERE sequence_name = '{COUNTER}'").fetchone()
+    except HeadwaterError:
+        return None
+    return None if row is None else int(row[0] or 0)
+
+
 def _size(value: Any) -> int:
     return len(value) if isinstance(value, str | bytes) else 8
 
@@ -222,9 +249,14 @@ class Door:
         if started is not None:
             started(connection.interrupt)
 
+        is_turning_back = False
+
         def release() -> None:
+            count = _turned_back(connection) if is_turning_back else None
             rollback(connection)
             connection.close()
+            if is_turning_back and query.plan is not None:
+                query.record_turned_back(query.plan.turned_back or (), count)
 
         failure: HeadwaterError | None = None
         try:
@@ -232,6 +264,9 @@ class Door:
                 raise StatementRefused("what isn't published can't be read here", expected="tables as they are published")
             macros = tuple(macros)
             plan = query.plan = self._plan(access, sql, at, head, macros, connection)
+            if plan.turned_back is not None:
+                query.record_turned_back(plan.turned_back, None)
+                is_turning_back = True
             if plan.sql is None:
                 release()
                 reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
@@ -252,6 +287,7 @@ class Door:
         except BaseException:
             reading.close()
             raise
+        query.is_open = True
         return reading
 
     def _plan(self, access: Access, sql: str, at: int | datetime | None, head: bool, macros: tuple[str, ...], connection: Connection) -> Plan:
@@ -272,6 +308,29 @@ class Door:
         if not given:
             return connection.execute(sql)
         return connection.execute_bound(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
+
+    def detokenize(self, access: Access, tokens: Sequence[str]) -> list[str | None]:
+        """See `Lake.detokenize`."""
+        query = _Query(access, f"{FUNCTION} {len(tokens)} tokens", time.monotonic(), action=FUNCTION)
+        failure: HeadwaterError | None = None
+        connection = self._core.engine.connection()
+        try:
+            base = self._core.begin(connection)
+            state, _ = state_as_of(self._core, connection, base, None)
+            turning_back = self._plans.tables(access, Moment(state, base), connection, ()).turning_back()
+            query.record_turned_back(turning_back.columns, None)
+            for statement in turning_back.macros:
+                connection.execute(statement)
+            rows = connection.execute(f"SELECT {FUNCTION}(t) FROM (SELECT unnest(CAST(? AS VARCHAR[])) AS t)", [list(tokens)]).fetchall()
+            found = [row[0] for row in rows]
+            query.record_turned_back(turning_back.columns, sum(text is not None for text in found))
+            return found
+        except HeadwaterError as error:
+            failure = error
+        finally:
+            rollback(connection)
+            connection.close()
+        raise query.told(failure)
 
     def vouch(self, access: Access, table: TableName, action: Action, what: str, snapshots: Sequence[int] = ()) -> None:
         """Audited; raises TableNotFound unless the reader may do `action` with the table and sees all of it, as it was at `snapshots` too.

@@ -12,12 +12,13 @@ from typing import Any, Final
 from headwater.engine import Connection, parse_statements, parse_tree, with_room
 from headwater.errors import StatementRefused
 from headwater.project.macros import macro_name, macro_queries, temporary_macro
+from headwater.security.tokenizing import FUNCTION
 from headwater.spec.names import TableName
 from headwater.storage.changes import TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access
-from headwater.storage.gate.tables import Moment, Seen, Tables, is_same
+from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
 from headwater.storage.gate.tree import Node, to_sql
 from headwater.storage.gate.walk import Walk
 
@@ -43,6 +44,8 @@ class Plan:
     parameters: tuple[str, ...]
     valid_until: datetime | None
     states: Mapping[tuple[str, str], TableState] = field(default_factory=dict)
+    #: Columns whose tokens it turns back; None where it turns none back.
+    turned_back: tuple[str, ...] | None = None
 
 
 class Plans:
@@ -125,28 +128,41 @@ def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]
         tables.for_reader,
         principal.name,
         sorted(principal.groups),
-        frozenset(known),
+        frozenset(known) if access.is_owner else frozenset((*known, FUNCTION)),
         access.database,
     )
     rewritten = walk.query(node)
     used = _macros_used(walk.called, known, access)
+    turning_back = _turning_back(walk.called, known, tables, access)
     if not access.is_owner:
         _refuse_what_leaks(walk.called | used.called, tables.found)
     text = to_sql(rewritten, parameters)
     if text is None and not access.is_owner:
         raise StatementRefused("this query can't be rewritten without changing what it says", hint="write it in a simpler way")
     names = tuple(dict.fromkeys(str(table) for table in walk.tables))
+    columns = _columns_read(walk, tables, names)
     return Plan(
         sql=text,
         node=rewritten,
-        macros=tuple(temporary_macro(statement) for statement in (*used.statements, *tables.macros)),
+        macros=(*(temporary_macro(statement) for statement in (*used.statements, *tables.macros)), *(turning_back.macros if turning_back else ())),
         is_filtered=any(seen.is_filtered for seen in tables.found),
         tables=names,
-        columns=_columns_read(walk, tables, names),
+        columns=columns,
         parameters=tuple(str(item["key"]) for item in sorted(parameters, key=lambda item: int(item["value"]))),
         valid_until=min((seen.valid_until for seen in tables.found if seen.valid_until is not None), default=None),
         states=dict(tables.states),
+        turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,
     )
+
+
+def _turning_back(called: set[str], known: Mapping[str, str], tables: Tables, access: Access) -> TurningBack | None:
+    if FUNCTION not in called:
+        return None
+    if not access.is_owner:
+        return tables.turning_back()
+    if FUNCTION in known:
+        return None
+    raise StatementRefused(f"a query of the owner's can't call {FUNCTION}", hint="headwater detokenize TOKEN --purpose P, which is audited")
 
 
 def _one_query(sql: str, access: Access) -> tuple[Node | None, list[dict[str, Any]]]:
@@ -188,7 +204,7 @@ def _macros_used(called: set[str], known: Mapping[str, str], access: Access) -> 
         if name in chosen:
             continue
         chosen.add(name)
-        if name in functions.ALLOWED | functions.REFUSED:
+        if name in functions.ALLOWED | functions.REFUSED | {FUNCTION}:
             # it would stand in for the engine's own in masks and filters, too
             raise StatementRefused(
                 f"a query can't call {name} here", expected="a macro with a name of its own", found="a function of the engine, redefined"

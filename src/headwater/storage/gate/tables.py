@@ -13,6 +13,8 @@ from headwater.errors import HeadwaterError, LakeError, StatementRefused, TableN
 from headwater.project.macros import macro_name, temporary_macro
 from headwater.project.sqltext import functions_named
 from headwater.security import ColumnLabels, Decision, Resource, Sight, decide, mask_sql
+from headwater.security.domains import domains_of
+from headwater.security.tokenizing import detokenizable, detokenizing_macros
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
 from headwater.spec.policies import Action
 from headwater.spec.tables import Column
@@ -63,6 +65,14 @@ class Moment:
     head: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TurningBack:
+    """Statements that make the function for it on a connection, and the columns (`schema.table.column`) whose tokens it is good for."""
+
+    macros: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
 class Tables:
     """The tables of one query by one principal, on a connection whose transaction stands at the moment's snapshot."""
 
@@ -111,6 +121,22 @@ class Tables:
             known = self._seen[key] = self._shown(state, decision)
         self.states[state.table.key] = state
         return replace(known, valid_until=decision.valid_until)
+
+    def turning_back(self) -> TurningBack:
+        """What the reader may do with tokens. Raises StatementRefused where that is nothing."""
+        access = self._access
+        self.is_cacheable = False  # it depends on every table of the lake
+        resources = [resource_of(state) for state in self._moment.state.tables.values() if published_columns(state)]
+        domains = detokenizable(access.policies, access.principal, resources, at=access.at)
+        if not domains:
+            raise StatementRefused(
+                "tokens can't be turned back here",
+                expected="the right to detokenize, and the purpose that it is for",
+                found="no purpose" if access.principal.purpose is None else "no such right for this purpose",
+                hint="SET headwater.purpose = '..', or the header X-Headwater-Purpose; docs/policies.md says how the right is given",
+            )
+        columns = [f"{one.table}.{column.name}" for one in resources for column in one.columns if domains_of(access.policies, one, column) & domains]
+        return TurningBack(detokenizing_macros(access.keys.tokens, domains), tuple(columns))
 
     def decide(self, state: TableState, action: Action = "select") -> Decision:
         return decide(self._access.policies, self._access.principal, action, resource_of(state), at=self._access.at)

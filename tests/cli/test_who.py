@@ -151,6 +151,12 @@ def test_the_audit_is_verified_against_the_lake(shop: Path, quick: None, hw: Any
     assert hw(shop, "audit", "verify", "--json").json["anchored_seq"] == 3
     assert "add bo" in hw(shop, "audit", "list", "--action", "user", "--user", "owner", "--limit", "2").out
     assert hw(shop, "audit", "list", "--decision", "refused", "--since", "2020-01-01", "--until", "2099-01-01", "--json").json == []
+    keyring = shop / ".headwater" / "keys" / "keyring.json"
+    kept = keyring.read_bytes()
+    keyring.unlink()
+    done = hw(shop, "audit", "verify", expect=1)
+    assert "isn't signed with a key of this project" in done.err
+    keyring.write_bytes(kept)
     hw(shop, "user", "add", "di")
     hw(shop, "run")
     assert hw(shop, "audit", "verify", "--json").json["anchored_seq"] == 4, "a run lets the lake hold what was audited"

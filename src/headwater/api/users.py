@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, StateUnavailable, StorageFull, UsageError
+from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, ProtectionError, StateUnavailable, StorageFull, UsageError
 from headwater.secrets import Keyring, resolve
 from headwater.spec._base import parse_duration
 from headwater.spec.names import TableName
@@ -364,24 +364,41 @@ class AuditRoom(Room):
             raise ApprovalRefused(f"{caller.name} can't read the audit", expected="a grant of `audit`")
 
     def anchor(self) -> Anchored:
-        """Puts the head of the audit's chain into the lake. Idempotent. Raises LakeReadOnly, CommitConflict."""
+        """Signs the head of the audit's chain and puts it into the lake. Idempotent. Raises LakeReadOnly, CommitConflict, ProtectionError kinds."""
         session = self._session()
         head = self._log(session.state).head()
         if head is None:
             return Anchored(0, None)
-        return Anchored(head.seq, session.lake.anchor_audit(head, author="headwater"))
+        from headwater.security.signing import sign_head
+
+        return Anchored(head.seq, session.lake.anchor_audit(sign_head(head, keyring_of(self._loaded)), author="headwater"))
 
     def hold(self) -> None:
         """`anchor`, where there is something to hold; for after a run. What keeps it from being done now doesn't matter: the next run does it."""
         try:
             self.anchor()
-        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable):
+        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable, ProtectionError):
             pass
 
+    def public_keys(self) -> dict[str, str]:
+        """What anybody can check the lake's heads with: Ed25519 keys, 64 hexadecimal digits, by their ids. Raises ProtectionError kinds."""
+        from headwater.security.signing import Signatures
+
+        return Signatures(keyring_of(self._loaded)).public_keys
+
     def verify(self) -> Verification:
-        """Reads the whole audit and compares it with the heads in the lake. Raises AuditBroken with the first of what is wrong."""
+        """Reads the whole audit and compares it with the heads in the lake and their signatures.
+
+        Raises AuditBroken with the first of what is wrong.
+        """
         session = self._session()
-        found = self._log(session.state).verify(session.lake.audit_anchors())
+        anchors = session.lake.audit_anchors()
+        if anchors:
+            from headwater.security.signing import Signatures
+
+            found = self._log(session.state).verify(anchors, Signatures(keyring_of(self._loaded)).is_ours)
+        else:
+            found = self._log(session.state).verify()
         if not found.is_sound:
             first = found.faults[0]
             more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""

@@ -11,7 +11,7 @@ import json
 import math
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ _MAX_FAULTS: Final = 100
 #: How long a row may wait that nothing waits for, in seconds; and how many of them may wait.
 _SOON: Final = 0.5
 _MOST_WAITING: Final = 10_000
+FaultKind = Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost", "forged"]
 _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
 
 
@@ -57,7 +58,7 @@ class AuditRow:
 class Fault:
     """One thing wrong with the chain. `seq` is the row at or after which it shows."""
 
-    kind: Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost"]
+    kind: FaultKind
     seq: int
     message: str
 
@@ -245,16 +246,19 @@ class AuditLog:
 
     # -- proving -----------------------------------------------------------------------------------------------------
 
-    def verify(self, anchors: Sequence[AuditHead] = ()) -> Verification:
+    def verify(self, anchors: Sequence[AuditHead] = (), is_ours: Callable[[AuditHead], bool] = lambda head: True) -> Verification:
         """Reads the whole chain, all environments of the store, and compares it with the heads that the lake keeps.
 
         A changed row doesn't give its hash; a removed or added one leaves a gap or a wrong link; what was cut off at the end, or written anew, is
-        missing at an anchor. What came after the newest anchor can only be found cut off by whoever left the store's own note of the head alone.
+        missing at an anchor. An anchor that isn't `is_ours` by its signature was put into the lake by somebody else. What came after the
+        newest anchor can only be found cut off by whoever left the store's own note of the head alone.
         """
         chain = self._note()
         faults = _Faults()
         wanted = {anchor.seq: anchor for anchor in anchors if chain is not None and anchor.chain == chain.chain}
         lost = sorted({anchor.chain for anchor in anchors if chain is None or anchor.chain != chain.chain})
+        for forged in (anchor.seq for anchor in anchors if not is_ours(anchor)):
+            faults.add("forged", forged, f"the lake's hash of row {forged} isn't signed with a key of this project")
         for name in lost:
             last = max(anchor.seq for anchor in anchors if anchor.chain == name)
             faults.add("lost", last, f"the lake knows of the audit {name} with {last} rows, which isn't in this store")
@@ -296,7 +300,7 @@ class AuditLog:
 class _Faults:
     found: list[Fault] = field(default_factory=list)
 
-    def add(self, kind: Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost"], seq: int, message: str) -> None:
+    def add(self, kind: FaultKind, seq: int, message: str) -> None:
         if len(self.found) < _MAX_FAULTS:
             self.found.append(Fault(kind, seq, message))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -39,8 +39,9 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class AuditHead:
-    """Where a chain ends: its name, its last row's number and hash."""
+    """Where a chain ends: its name, its last row's number and hash. `signature` (of the lake's copy) names the key it was signed with."""
 
     chain: str
     seq: int
     hash: str
+    signature: str = field(default="", compare=False)

@@ -19,7 +19,7 @@ from headwater.storage.core import Core, rollback
 from headwater.storage.system import to_json
 
 _TABLE: Final = "audit_heads"
-_COLUMNS: Final = "snapshot_id BIGINT, chain VARCHAR, seq BIGINT, hash VARCHAR, recorded_at TIMESTAMPTZ, author VARCHAR"
+_COLUMNS: Final = "snapshot_id BIGINT, chain VARCHAR, seq BIGINT, hash VARCHAR, signature VARCHAR, recorded_at TIMESTAMPTZ, author VARCHAR"
 
 
 def read_anchors(core: Core) -> list[AuditHead]:
@@ -30,7 +30,7 @@ def read_anchors(core: Core) -> list[AuditHead]:
 
 def _anchors_on(core: Core, connection: Connection) -> list[AuditHead]:
     """Those that the transaction of `connection` sees."""
-    query = f"SELECT chain, seq, hash FROM {core.system}.{_TABLE} ORDER BY snapshot_id, seq"
+    query = f"SELECT chain, seq, hash, signature FROM {core.system}.{_TABLE} ORDER BY snapshot_id, seq"
     try:
         return [AuditHead(*row) for row in connection.execute(query).fetchall()]
     except SqlBindError:
@@ -50,8 +50,8 @@ def anchor(core: Core, head: AuditHead, author: str) -> int | None:
                     return None
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {core.system}.{_TABLE} ({_COLUMNS})")
                 connection.execute(
-                    f"INSERT INTO {core.system}.{_TABLE} VALUES (?, ?, ?, ?, ?, ?)",
-                    [base + 1, head.chain, head.seq, head.hash, datetime.now(UTC), author],
+                    f"INSERT INTO {core.system}.{_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [base + 1, head.chain, head.seq, head.hash, head.signature, datetime.now(UTC), author],
                 )
                 extra = to_json({"headwater": 1, "commit": mark, "environment": core.environment, "audit": {"seq": head.seq, "hash": head.hash}})
                 connection.execute(f"CALL {quote(core.database)}.set_commit_message(?, ?, extra_info => ?)", [author, "anchor the audit", extra])

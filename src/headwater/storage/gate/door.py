@@ -34,6 +34,7 @@ from headwater.spec.policies import Action
 from headwater.storage.changes import TableState
 from headwater.storage.core import Core, rollback
 from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
+from headwater.storage.gate.hot import HotTables, Lease
 from headwater.storage.gate.parameters import infer_types, with_nulls
 from headwater.storage.gate.plans import Plan, Plans
 from headwater.storage.gate.tables import Moment, resource_of, unknown
@@ -195,6 +196,7 @@ class Door:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._plans = Plans(core)
+        self.hot = HotTables(core)
 
     def read(
         self,
@@ -209,6 +211,7 @@ class Door:
         """See `Lake.read_as`."""
         query = _Query(access, sql, time.monotonic())
         connection = self._core.engine.connection()
+        lease = self.hot.lease()
         guard = _Guarded(query, connection)
         if started is not None:
             started(connection.interrupt)
@@ -216,13 +219,14 @@ class Door:
         def release() -> None:
             rollback(connection)
             connection.close()
+            lease.close()
 
         failure: HeadwaterError | None = None
         try:
             if head and not access.is_owner:
                 raise StatementRefused("what isn't published can't be read here", expected="tables as they are published")
             macros = tuple(macros)
-            plan = query.plan = self._plan(access, sql, at, head, macros, connection)
+            plan = query.plan = self._plan(access, sql, at, head, macros, connection, lease)
             if plan.sql is None:
                 release()
                 reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
@@ -245,10 +249,12 @@ class Door:
             raise
         return reading
 
-    def _plan(self, access: Access, sql: str, at: int | datetime | None, head: bool, macros: tuple[str, ...], connection: Connection) -> Plan:
+    def _plan(
+        self, access: Access, sql: str, at: int | datetime | None, head: bool, macros: tuple[str, ...], connection: Connection, lease: Lease
+    ) -> Plan:
         base = self._core.begin(connection)
         state, limit = state_as_of(self._core, connection, base, at)
-        return self._plans.plan(access, sql, Moment(state, base, limit, head), connection, macros)
+        return self._plans.plan(access, sql, Moment(state, base, limit, head), connection, macros, lease)
 
     def _run(self, plan: Plan, sql: str, parameters: Sequence[Any] | Mapping[str, Any], connection: Connection, guard: _Guarded) -> Any:
         for statement in plan.macros:
@@ -290,8 +296,9 @@ class Door:
         query = _Query(access, sql, time.monotonic())
         failure: HeadwaterError | None = None
         connection = self._core.engine.connection()
+        lease = self.hot.lease()
         try:
-            plan = query.plan = self._plan(access, sql, None, False, tuple(macros), connection)
+            plan = query.plan = self._plan(access, sql, None, False, tuple(macros), connection, lease)
             if plan.node is None or plan.sql is None:
                 raise StatementRefused("a PIVOT needs its values here", expected="PIVOT .. ON column IN (values)")
             for statement in plan.macros:
@@ -308,16 +315,18 @@ class Door:
         finally:
             rollback(connection)
             connection.close()
+            lease.close()
         raise query.told(failure)
 
     def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
         """See `Lake.tables_as`."""
         connection = self._core.engine.connection()
+        lease = self.hot.lease()
         found = []
         try:
             base = self._core.begin(connection)
             state, _ = state_as_of(self._core, connection, base, None)
-            tables = self._plans.tables(access, Moment(state, base), connection, macros)
+            tables = self._plans.tables(access, Moment(state, base), connection, macros, lease)
             for one in sorted(state.tables.values(), key=lambda one: one.table):
                 if not is_visible(one):
                     continue
@@ -346,4 +355,5 @@ class Door:
         finally:
             rollback(connection)
             connection.close()
+            lease.close()
         return found

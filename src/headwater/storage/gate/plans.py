@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from headwater.storage.changes import TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access
+from headwater.storage.gate.hot import HotCopy, Lease
 from headwater.storage.gate.tables import Moment, Seen, Tables, is_same
 from headwater.storage.gate.tree import Node, to_sql
 from headwater.storage.gate.walk import Walk
@@ -43,6 +44,8 @@ class Plan:
     parameters: tuple[str, ...]
     valid_until: datetime | None
     states: Mapping[tuple[str, str], TableState] = field(default_factory=dict)
+    #: The copies in memory that `sql` reads instead of the lake's files.
+    copies: frozenset[HotCopy] = frozenset()
 
 
 class Plans:
@@ -54,16 +57,17 @@ class Plans:
         self._seen: dict[object, Seen] = {}
         self._lock = threading.Lock()
 
-    def plan(self, access: Access, sql: str, moment: Moment, connection: Connection, macros: Iterable[str]) -> Plan:
-        """Raises StatementRefused, TableNotFound, SqlSyntaxError."""
+    def plan(self, access: Access, sql: str, moment: Moment, connection: Connection, macros: Iterable[str], lease: Lease) -> Plan:
+        """`lease` holds the copies in memory that the plan reads. Raises StatementRefused, TableNotFound, SqlSyntaxError."""
         statements = tuple(macros)
         key = self._key(access, sql, statements) if moment.limit is None and not moment.head and len(sql) <= _MOST_CHARACTERS else None
-        known = self._find(key, access, moment)
+        known = self._find(key, access, moment, lease)
         if known is not None:
             return known
         named = {name: statement for statement in statements if (name := macro_name(statement)) is not None}
-        tables = Tables(self._core, access, moment, connection, self._seen, named)
+        tables = Tables(self._core, access, moment, connection, self._seen, named, lease)
         plan = with_room(lambda: make_plan(access, sql, tables, named))
+        plan = replace(plan, copies=_copies(plan, moment, lease))
         if key is not None and tables.is_cacheable and plan.sql is not None:
             with self._lock:
                 self._kept[key] = (access, plan)
@@ -73,9 +77,9 @@ class Plans:
                     self._seen.clear()
         return plan
 
-    def tables(self, access: Access, moment: Moment, connection: Connection, macros: Iterable[str]) -> Tables:
+    def tables(self, access: Access, moment: Moment, connection: Connection, macros: Iterable[str], lease: Lease) -> Tables:
         named = {name: statement for statement in macros if (name := macro_name(statement)) is not None}
-        return Tables(self._core, access, moment, connection, self._seen, named)
+        return Tables(self._core, access, moment, connection, self._seen, named, lease)
 
     def _key(self, access: Access, sql: str, macros: tuple[str, ...]) -> Hashable:
         """All that decisions depend on but the time: who, why and under which policies. Labels, rows and columns are in the tables' states."""
@@ -96,7 +100,7 @@ class Plans:
             macros,
         )
 
-    def _find(self, key: Hashable | None, access: Access, moment: Moment) -> Plan | None:
+    def _find(self, key: Hashable | None, access: Access, moment: Moment, lease: Lease) -> Plan | None:
         if key is None:
             return None
         with self._lock:
@@ -107,11 +111,20 @@ class Plans:
         before, plan = found
         is_in_force = before.policies is access.policies or bool(access.policies.version)
         is_in_time = before.at <= access.at and (plan.valid_until is None or access.at < plan.valid_until)
-        if is_in_force and is_in_time and all(is_same(state, moment.state.find(state.table)) for state in plan.states.values()):
+        is_as_it_was = is_in_force and is_in_time and all(is_same(state, moment.state.find(state.table)) for state in plan.states.values())
+        if is_as_it_was and plan.copies == _copies(plan, moment, lease):
             return plan
         with self._lock:
             self._kept.pop(key, None)
         return None
+
+
+def _copies(plan: Plan, moment: Moment, lease: Lease) -> frozenset[HotCopy]:
+    """The copies in memory of what a plan reads, as they are now."""
+    if moment.limit is not None or moment.head:
+        return frozenset()
+    states = (moment.state.find(state.table) for state in plan.states.values())
+    return frozenset(copy for state in states if state is not None and (copy := lease.of(state)) is not None)
 
 
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:

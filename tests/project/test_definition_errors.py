@@ -54,7 +54,9 @@ streams:
     ),
     "a view to be kept in memory": (
         {"models/a/b.sql": "-- headwater\n-- kind: view\n-- hot: true\nSELECT 1 AS d\n"},
-        ["models/a/b.sql:2:4: the header of models/a/b.sql: a view is stored nowhere; mark the tables it reads as hot, or make it a table [bad-value]"],
+        [
+            "models/a/b.sql:2:4: the header of models/a/b.sql: a view is stored nowhere; mark the tables it reads as hot, or make it a table [bad-value]"
+        ],
     ),
     "a budget of memory that is none": (
         {"headwater.yaml": "name: shop\nserve: {hot: {memory: much}}\n"},

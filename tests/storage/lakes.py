@@ -105,7 +105,8 @@ def put(lake: Lake, sql: str | None, table: TableName = T, **fields: Any) -> int
 
 
 def keep_hot(lake: Lake) -> None:
-    """All tables of the lake are read from memory from now on."""
+    """All tables of the lake are read from memory from now on, on connections handed from reader to reader."""
+    lake.keep_connections()
     lake.choose_hot(lake.state().tables, 10**9)
     report = lake.refresh_hot()
     assert report.kept

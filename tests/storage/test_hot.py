@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lakes import T, Place, change, definition, load, make_place, put, query
+from lakes import Place, T, change, definition, load, make_place, put, query
 
 from headwater.errors import TableNotFound
 from headwater.security import MaskKeys, Principal
@@ -150,7 +150,8 @@ def test_masks_filters_and_columns_hold_on_a_hot_table_and_on_a_view_over_it(lak
     assert cold == [[(1, "NO", "a***@***.org")], [(1,), (2,)], [("a***@***.org",), ("b***@***.se",)]]
     hot(lake, PEOPLE)
     assert [seen(lake, filtered, "FROM shop.people"), seen(lake, some, "FROM shop.people"), seen(lake, some, "FROM shop.mails")] == cold
-    assert reads_memory(lake, "FROM shop.mails") and reads_memory(lake, "FROM shop.people")
+    assert reads_memory(lake, "FROM shop.mails")
+    assert reads_memory(lake, "FROM shop.people")
 
 
 def test_a_policy_or_a_label_that_changes_is_in_force_on_the_copy_that_is_there(lake: Lake) -> None:
@@ -230,7 +231,8 @@ def test_what_exceeds_the_budget_is_left_out_and_said_so_once(lake: Lake, caplog
         lake.refresh_hot()
     report = lake.hot_report()
     assert list(report.kept) == [small]
-    assert "1.6 MB" in report.left_out[large] and "serve: hot: memory" in report.left_out[large]
+    assert "1.6 MB" in report.left_out[large]
+    assert "serve: hot: memory" in report.left_out[large]
     assert [record.getMessage() for record in caplog.records] == [f"shop.large is marked hot and isn't kept in memory: {report.left_out[large]}"]
     assert len(seen(lake, sql="FROM shop.large")) == 10_000
     hot(lake, small, large)
@@ -246,7 +248,8 @@ def test_a_table_that_grows_beyond_the_budget_is_let_go(lake: Lake) -> None:
     assert lake.hot_report().kept
     put(lake, "SELECT i AS id FROM range(100000) t(i)")
     lake.refresh_hot()
-    assert not lake.hot_report().kept and copies(lake) == []
+    assert not lake.hot_report().kept
+    assert copies(lake) == []
     assert len(seen(lake)) == 101_000
 
 

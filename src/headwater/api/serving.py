@@ -17,6 +17,7 @@ from headwater.security.audit import AuditLog
 from headwater.security.keys import mask_keys
 from headwater.security.network import Turns, limits_of
 from headwater.serving.server import OpenDoor, Running, serve_all
+from headwater.state.sharing import SharedReads
 from headwater.storage.gate import Access, VisibleColumn
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from headwater.security.scram import ScramSecret
     from headwater.security.users import Users
     from headwater.serving.session import Answer, Described, VisibleTable
-    from headwater.spec.policies import Door
+    from headwater.spec.policies import Door, Policies
     from headwater.spec.project import ServeConfig
     from headwater.storage import Reading
 
@@ -99,6 +100,7 @@ class LakeService:
         self._users: Users = users_of(loaded, session.state)
         self._audit = AuditLog(session.state, loaded.environment)
         self._keys = mask_keys(loaded.directory)
+        self._renewals: SharedReads[tuple[Principal, Policies]] = SharedReads()
         self._turns = turns if turns is not None else Turns()
 
     @property
@@ -172,8 +174,7 @@ class LakeService:
 
     def _access(self, principal: Principal) -> Access:
         """The principal as they are now: disabled, out of groups, or with what was approved meanwhile."""
-        now = self._users.renew(principal)
-        policies = self._users.policies()
+        now, policies = self._renewals.get(principal, lambda: self._users.renewed(principal))
         return Access(
             now,
             policies,
@@ -237,6 +238,7 @@ def open_doors(loaded: LoadedProject, session: Session, settings: ServeConfig, r
             expected="at least one",
             hint="headwater user add NAME, then a role for them in policies/; see docs/users.md",
         )
+    session.lake.keep_connections()
     keeper = HotKeeper(session.lake)
     keeper.choose(loaded.hot_tables, settings.hot.memory)
     try:

@@ -87,7 +87,7 @@ class Lake:
 
     def close(self) -> None:
         """Detaches the lake, so that its catalog is free at once. Staged rows are gone with it."""
-        self._door.hot.close()
+        self._door.close()
         self._core.close()
 
     def __enter__(self) -> Lake:
@@ -256,6 +256,10 @@ class Lake:
     def tables_as(self, access: Access, *, macros: Iterable[str] = ()) -> list[VisibleTable]:
         """The tables that `access` may select from, each with the columns it shows, by name."""
         return self._door.tables(access, macros)
+
+    def keep_connections(self) -> None:
+        """For whoever answers many small queries: connections that stand at the newest snapshot are kept for the next one, a second at most."""
+        self._door.standing.is_used = True
 
     def choose_hot(self, tables: Collection[TableName], budget_bytes: int) -> None:
         """Which tables' published rows `refresh_hot` keeps in memory, as far as they fit in the budget together. What readers see stays the same."""

@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Final
 
 from headwater.engine import Connection
@@ -66,6 +65,8 @@ class HotCopy:
     columns: tuple[tuple[str, str], ...]
     relation: str
     size_bytes: int
+    #: Later ones have higher numbers.
+    number: int
 
     def is_of(self, state: TableState) -> bool:
         """Whether these are the rows and columns that are published by `state`."""
@@ -83,8 +84,9 @@ class HotReport:
 class Lease:
     """The copies that one query reads, there until it is closed. For one thread at a time."""
 
-    def __init__(self, hot: HotTables) -> None:
+    def __init__(self, hot: HotTables, upto: int) -> None:
         self._hot = hot
+        self._upto = upto
         self._held: dict[tuple[str, str], HotCopy] = {}
 
     def of(self, state: TableState) -> HotCopy | None:
@@ -93,7 +95,7 @@ class Lease:
             return None
         held = self._held.get(state.table.key)
         if held is None:
-            held = self._hot.take(state)
+            held = self._hot.take(state, self._upto)
             if held is not None:
                 self._held[state.table.key] = held
         return held if held is not None and held.is_of(state) else None
@@ -118,7 +120,7 @@ class HotTables:
         self._readers: dict[str, int] = {}
         self._retired: dict[str, HotCopy] = {}
         self._left_out: dict[TableName, tuple[int, int, str]] = {}
-        self._numbers = count(1)
+        self._newest = 0
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
         #: Set when somebody wanted a copy that isn't there, or is of an older version.
@@ -138,10 +140,16 @@ class HotTables:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def lease(self) -> Lease:
-        return Lease(self)
+    @property
+    def newest(self) -> int:
+        """The number of the newest copy that queries may take."""
+        return self._newest
 
-    def take(self, state: TableState) -> HotCopy | None:
+    def lease(self, upto: int) -> Lease:
+        """For a query whose transaction sees copies up to that number."""
+        return Lease(self, upto)
+
+    def take(self, state: TableState, upto: int) -> HotCopy | None:
         """The copy for `state`, not dropped before it is given back."""
         with self._lock:
             if state.table.key not in self._chosen:
@@ -151,6 +159,8 @@ class HotTables:
                 is_behind = copy is None or copy.version < (state.published_changed_snapshot or 0)
                 if is_behind and state.table not in self._left_out:
                     self.is_missed.set()
+                return None
+            if copy.number > upto:
                 return None
             self._readers[copy.relation] = self._readers.get(copy.relation, 0) + 1
             return copy
@@ -229,7 +239,7 @@ class HotTables:
                 self._readers.pop(copy.relation, None)
 
     def _keep(self, state: TableState) -> None:
-        """Makes a copy, or notes why there is none. A table that was too large, or failed, is tried again when it or the room there is has changed."""
+        """Makes a copy, or notes why there is none. One that was too large, or failed, is tried again when it or the room there is has changed."""
         free = self._budget - self._used_bytes()
         version = state.published_changed_snapshot or 0
         before = self._left_out.get(state.table)
@@ -264,17 +274,22 @@ class HotTables:
                 if size > free_bytes:
                     needed, left = _in_words(size), _in_words(max(free_bytes, 0))
                     return f"it needs about {needed}, and {left} are left of serve: hot: memory"
-                relation = f"{quote(self._database)}.main.{quote(f't{next(self._numbers)}')}"
+                number = self._newest + 1
+                relation = f"{quote(self._database)}.main.{quote(f't{number}')}"
                 connection.execute(f"CREATE TABLE {relation} AS {select}")
                 connection.execute("COMMIT")
             except BaseException:
                 rollback(connection)
                 raise
             if key is not None:
-                name = relation.rpartition(".")[2].strip('"')
-                connection.execute(f"CREATE INDEX {quote(f'{name}_key')} ON {relation} ({quote(key)})")
-        copy = HotCopy(table, state.published_changed_snapshot, _shape(columns), relation, size)
+                try:
+                    connection.execute(f"CREATE INDEX {quote(f't{number}_key')} ON {relation} ({quote(key)})")
+                except BaseException:
+                    connection.execute(f"DROP TABLE {relation}")
+                    raise
+        copy = HotCopy(table, state.published_changed_snapshot, _shape(columns), relation, size, number)
         with self._lock:
+            self._newest = number
             self._current[table.key] = copy
         return None
 

@@ -52,6 +52,16 @@ streams:
         {"models/a/b.sql": "-- headwater\n-- kind: {incremental: {time_column: d, lookback: 3 dys}}\nSELECT 1 AS d\n"},
         ["models/a/b.sql:2:51: lookback: '3 dys' is not a duration; expected one such as '10 minutes', '1 day' or '36h' [bad-value]"],
     ),
+    "a view to be kept in memory": (
+        {"models/a/b.sql": "-- headwater\n-- kind: view\n-- hot: true\nSELECT 1 AS d\n"},
+        [
+            "models/a/b.sql:2:4: the header of models/a/b.sql: a view is stored nowhere; mark the tables it reads as hot, or make it a table [bad-value]"
+        ],
+    ),
+    "a budget of memory that is none": (
+        {"headwater.yaml": "name: shop\nserve: {hot: {memory: much}}\n"},
+        ["headwater.yaml:2:23: serve.hot.memory: 'much' is no amount of memory; expected one such as '512MB' or '2GiB' [bad-value]"],
+    ),
     "a type with a comma in braces": (
         {"sources/shop.yaml": "type: files\nstreams:\n  orders: {path: o.csv, columns: {v: {type: decimal(12,2)}}}\n"},
         [

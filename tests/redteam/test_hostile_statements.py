@@ -474,12 +474,15 @@ for condition in (
 ORACLES = STATEMENTS[-23:]
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    from lakes import make_place
+@pytest.fixture(scope="module", params=["files", "memory"])
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    from lakes import keep_hot, make_place
 
     with make_place(tmp_path_factory.mktemp("redteam"), "sqlite") as place:
-        yield fill(place)
+        lake = fill(place)
+        if request.param == "memory":
+            keep_hot(lake)
+        yield lake
 
 
 def outcome(lake: Lake, sql: str, role: str = "analyst") -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import KEYS, NOW
-from lakes import change, make_place
+from lakes import change, keep_hot, make_place
 
 from headwater.engine import Connection, Engine
 from headwater.errors import HeadwaterError, StatementRefused
@@ -72,11 +72,13 @@ MODELS = {
 TYPES = {"id": "n", "region": "t", "code": "t", "n": "n", "x": "n", "day": "d", "mail": "t", "hidden": "t"}
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Connection]]:
+@pytest.fixture(scope="module", params=["files", "memory"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Connection]]:
     with make_place(tmp_path_factory.mktemp("random"), "sqlite") as place, Engine(threads=2) as engine, engine.connection() as model:
         lake = place.open()
         lake.commit([change(lake, ROWS, TableName("s", "t"), columns=COLUMNS)])
+        if request.param == "memory":
+            keep_hot(lake)
         model.execute(f"CREATE TABLE all_rows AS {ROWS}")
         for role, sql in MODELS.items():
             model.execute(f"CREATE SCHEMA {role}")

@@ -78,7 +78,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     (folder / "sources" / "raw.yaml").write_text(
         "type: files\nstreams:\n  orders:\n    path: orders.csv\n    columns: {id: bigint, email: {labels: [pii.email]}, amount: bigint}\n"
     )
-    (folder / "models" / "m" / "orders.sql").write_text("SELECT id, email, country, amount FROM raw.orders\n")
+    (folder / "models" / "m" / "orders.sql").write_text("-- headwater\n-- hot: true\nSELECT id, email, country, amount FROM raw.orders\n")
     (folder / "models" / "m" / "totals.sql").write_text(
         "-- headwater\n-- kind: view\nSELECT country, sum(amount) AS total FROM m.orders GROUP BY ALL\n"
     )
@@ -167,6 +167,34 @@ def test_each_query_is_in_the_audit(shop: Shop) -> None:
     assert any(decision == "allowed" and "audited_here" in sql for decision, sql in told)
     assert any(decision == "refused" and "raw.orders" in sql for decision, sql in told)
     headwater(shop.folder, "audit", "verify")
+
+
+def test_a_hot_table_is_in_memory_and_follows_what_is_published(shop: Shop) -> None:
+    def ready() -> object:
+        with urllib.request.urlopen(f"http://127.0.0.1:{shop.ports['http']}/ready", timeout=30) as answer:
+            return json.load(answer)
+
+    def wait_until_in_memory() -> None:
+        deadline = time.monotonic() + 30
+        while ready() != {"status": "ready", "hot_tables": {"in_memory": 1, "not_in_memory": 0}}:
+            assert time.monotonic() < deadline, shop.log.read_text()
+            time.sleep(0.1)
+
+    wait_until_in_memory()
+    file = shop.folder / "orders.csv"
+    before = file.read_text()
+    try:
+        with shop.postgres("sue", autocommit=True) as connection:
+            for count in (4, 5):
+                file.write_text(file.read_text() + f"{count},di@w.fi,FI,40\n")
+                headwater(shop.folder, "run")
+                assert connection.execute("SELECT count(*) FROM m.orders").fetchone() == (count,)
+                time.sleep(1.5)
+                wait_until_in_memory()
+                assert connection.execute("SELECT email FROM m.orders WHERE id = %s", (count,)).fetchall() == [("di@w.fi",)]
+    finally:
+        file.write_text(before)
+        headwater(shop.folder, "run")
 
 
 def test_a_disabled_user_is_out_at_the_next_statement(shop: Shop) -> None:

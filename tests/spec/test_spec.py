@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headwater import errors
-from headwater.spec._base import format_duration, parse_duration
+from headwater.spec._base import format_duration, parse_duration, parse_size
 from headwater.spec.checks import CHECK_TYPES, dump_check, parse_check
 from headwater.spec.models import IncrementalKind, ModelHeader, SnapshotKind, TableKind, ViewKind
 from headwater.spec.names import TableName, quote, quote_literal
@@ -23,6 +23,23 @@ from headwater.spec.tables import split_type_arguments, storage_type
 @given(st.text(min_size=1).filter(lambda t: "\x00" not in t), st.text(min_size=1).filter(lambda t: "\x00" not in t))
 def test_a_quoted_table_name_parses_back(schema, name):
     assert TableName.parse(TableName(schema, name).sql) == TableName(schema, name)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("512MB", 512_000_000), ("2 GiB", 2 * 2**30), ("1.5kb", 1500), ("7b", 7), (42, 42)])
+def test_amounts_of_memory_are_read_as_people_write_them(text, expected):
+    assert parse_size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "MB", "12", "1 GBB", "-1GB", "1,5GB", True, 1.5, None])
+def test_what_is_no_amount_of_memory_is_refused(text):
+    with pytest.raises(ValueError, match="amount of memory"):
+        parse_size(text)
+
+
+def test_a_view_cannot_be_hot():
+    with pytest.raises(ValidationError, match="a view is stored nowhere"):
+        ModelHeader.model_validate({"kind": "view", "hot": True})
+    assert ModelHeader.model_validate({"hot": True}).hot
 
 
 @pytest.mark.parametrize("text", ["orders", "a.b.c", "", ".", "a.", ".b", '"a.b', "a b.c"])

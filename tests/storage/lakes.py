@@ -104,6 +104,15 @@ def put(lake: Lake, sql: str | None, table: TableName = T, **fields: Any) -> int
     return lake.commit([change(lake, sql, table, **fields)]).snapshot_id
 
 
+def keep_hot(lake: Lake) -> None:
+    """All tables of the lake are read from memory from now on, on connections handed from reader to reader."""
+    lake.keep_connections()
+    lake.choose_hot(lake.state().tables, 10**9)
+    report = lake.refresh_hot()
+    assert report.kept
+    assert not report.left_out
+
+
 def rows(lake: Lake, table: TableName = T, **how: Any) -> list[tuple[Any, ...]]:
     """The table's rows as `read_as` gives them, sorted."""
     return sorted(lake.read_as(Access.owner(), f"SELECT * FROM {table.sql}", **how).fetchall(), key=repr)

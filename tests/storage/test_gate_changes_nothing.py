@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlglot
-from lakes import change, definition, load, make_place
+from lakes import change, definition, keep_hot, load, make_place
 from sqlglot import exp
 
 from headwater.engine import Connection, Engine, extension_available
@@ -127,8 +127,8 @@ def _fill_bare(connection: Connection) -> None:
     connection.execute("CREATE VIEW shop.big AS SELECT id, amount * 2 AS twice FROM shop.orders o WHERE amount > 5")
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Connection]]:
+@pytest.fixture(scope="module", params=["files", "memory"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Connection]]:
     with make_place(tmp_path_factory.mktemp("gate"), "sqlite") as place, Engine(threads=2) as engine, engine.connection() as bare:
         lake = place.open()
         changes = [change(lake, sql, TableName(schema, name)) for schema, tables in (("shop", SHOP), ("old", OLD)) for name, sql in tables.items()]
@@ -136,6 +136,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Conne
         columns = (Column("id", "BIGINT"), Column("twice", "BIGINT"))
         lake.commit([*changes, change(lake, None, TableName("shop", "big"), definition=view, load=load("view"), columns=columns)])
         _fill_bare(bare)
+        if request.param == "memory":
+            keep_hot(lake)
         yield lake, bare
 
 

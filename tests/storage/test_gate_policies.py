@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from lakes import change, definition, load, make_place, put
+from lakes import change, definition, keep_hot, load, make_place, put
 
 from headwater.errors import HeadwaterError, LakeError, LimitExceeded, QueryFailed, StatementRefused, TableNotFound
 from headwater.security import MaskKeys, Membership, Principal
@@ -25,11 +25,13 @@ COLUMNS = (Column("id", "INTEGER"), Column("country", "VARCHAR"), Column("email"
 ROWS = "SELECT * FROM (VALUES (1, 'NO', 'ann@x.org'), (2, 'SE', 'bo@y.se'), (3, 'DK', NULL)) t(id, country, email)"
 
 
-@pytest.fixture
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+@pytest.fixture(params=["files", "memory"])
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     with make_place(tmp_path_factory.mktemp("gate"), "sqlite") as place:
         lake = place.open()
         put(lake, ROWS, T, columns=COLUMNS)
+        if request.param == "memory":
+            keep_hot(lake)
         yield lake
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from headwater.api.users import TOKEN_VARIABLE
 from headwater.errors import ApprovalRefused, AuditUnwritable, UsageError
+from headwater.state.sharing import SharedReads
 from headwater.storage.gate import Access
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from headwater.security.audit import AuditLog
     from headwater.security.users import Users
     from headwater.spec.names import TableName
-    from headwater.spec.policies import Action
+    from headwater.spec.policies import Action, Policies
 
 _DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of"}
 
@@ -33,6 +34,7 @@ class Asking:
         self._loaded = loaded
         self._session = session
         self._keys: tuple[int, MaskKeys] | None = None
+        self._renewals: SharedReads[tuple[Principal, Policies]] = SharedReads()
 
     @cached_property
     def _keyring(self) -> Keyring:
@@ -70,8 +72,7 @@ class Asking:
         """Theirs as they are now: disabled, out of groups, or with what was approved meanwhile. Raises AuthenticationFailed."""
         from headwater.security.network import limits_of
 
-        now = self.users.renew(principal)
-        policies = self.users.policies()
+        now, policies = self._renewals.get(principal, lambda: self.users.renewed(principal))
         return Access(
             now,
             policies,

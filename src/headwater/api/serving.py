@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from headwater.api.asking import Asking
+from headwater.api.hot import HotKeeper
 from headwater.api.users import users_of
 from headwater.errors import UsageError
 from headwater.security.network import Turns
@@ -159,6 +160,10 @@ class LakeService:
         said = repr((self._session.lake.head(), access.policies.version, access.principal, _next_turn(access)))
         return hashlib.sha256(said.encode()).hexdigest()[:32]
 
+    def hot_tables(self) -> tuple[int, int]:
+        report = self._session.lake.hot_report()
+        return len(report.kept), len(self._loaded.hot_tables) - len(report.kept)
+
     def check(self) -> None:
         self._session.lake.head()
         self._users.has_any()
@@ -179,10 +184,13 @@ def _next_turn(access: Access) -> str:
 class Server:
     """Open doors over a project's lake. Use it in a `with`, or `stop` it."""
 
-    def __init__(self, service: LakeService, session: Session, running: Running) -> None:
+    def __init__(self, service: LakeService, session: Session, running: Running, keeper: HotKeeper, hot_bytes: int) -> None:
+        """`keeper` keeps what the project marks as hot in memory, up to `hot_bytes`."""
         self._service = service
         self._session = session
         self._running = running
+        self._keeper = keeper
+        self._hot_bytes = hot_bytes
 
     @property
     def doors(self) -> tuple[OpenDoor, ...]:
@@ -193,6 +201,7 @@ class Server:
         before, self._service = self._service, self._service.reloaded(loaded)
         self._running.reload(self._service)
         before.close()
+        self._keeper.choose(loaded.hot_tables, self._hot_bytes)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until it was stopped; False when that took longer than `seconds`."""
@@ -201,6 +210,7 @@ class Server:
     def stop(self) -> None:
         """Lets queries that run end, and closes all. Idempotent."""
         self._running.stop()
+        self._keeper.close()
         self._service.close()
         self._session.close()
 
@@ -220,4 +230,12 @@ def open_doors(loaded: LoadedProject, session: Session, settings: ServeConfig, r
             expected="at least one",
             hint="headwater user add NAME, then a role for them in policies/; see docs/users.md",
         )
-    return Server(service, session, serve_all(service, settings, directory=loaded.directory, ready=ready))
+    session.lake.keep_connections()
+    keeper = HotKeeper(session.lake)
+    keeper.choose(loaded.hot_tables, settings.hot.memory)
+    try:
+        running = serve_all(service, settings, directory=loaded.directory, ready=ready)
+    except BaseException:
+        keeper.close()
+        raise
+    return Server(service, session, running, keeper, settings.hot.memory)

@@ -74,6 +74,12 @@ class LoadedProject:
         source = self.sources[node.source]
         return source, table.name, source.streams[table.name]
 
+    @property
+    def hot_tables(self) -> frozenset[TableName]:
+        """Those whose published rows servers keep in memory."""
+        streams = {source.table_name(name) for source in self.sources.values() for name, stream in source.streams.items() if stream.hot}
+        return frozenset({name for name, model in self.models.items() if model.hot} | streams)
+
     def find(self, name: TableName | str) -> TableName:
         """The table's name as the project writes it. Raises UnknownSelection with the nearest valid name."""
         found: TableName | None = None

@@ -23,6 +23,7 @@ _SHARED = {
     "sort_by": "Columns the rows are sorted by when written.",
     "publish_group": "Tables of one group are published all together or not at all.",
     "renamed_from": "The name it had before; its history comes along.",
+    "hot": "Whether servers keep its published rows in memory, within serve: hot: memory.",
     "labels": "Classifications such as pii.email; they follow lineage.",
 }
 
@@ -84,7 +85,9 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "key": "The PEM file of the certificate's private key.",
         "names": "Host names and addresses for the certificate that is made, beside those this machine knows.",
         "limits": "What one server takes and gives at most.",
+        "hot": "How much of the tables marked hot is kept in memory.",
     },
+    "HotConfig": {"memory": "How much the tables marked hot may take together, such as 512MB."},
     "ServeLimits": {
         "body": "Bytes of a request's body, and characters of a statement.",
         "time": "How long a query may work.",

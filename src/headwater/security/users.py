@@ -429,8 +429,12 @@ class Users:
         Raises AuthenticationFailed when they may not be here any more: disabled, the token ended or revoked, the password changed since, or the
         address no longer allowed.
         """
+        return self.renewed(principal)[0]
+
+    def renewed(self, principal: Principal) -> tuple[Principal, Policies]:
+        """As `renew`, with the policies that are in force."""
         if principal.kind == "owner":
-            return principal
+            return principal, self.policies()
         row, rules = self._row(principal.name), self.policies()
         now = self._now()
         claims = [membership.group for membership in principal.memberships if membership.origin == "oidc"]
@@ -447,7 +451,7 @@ class Users:
         if row is None or why is not None:
             raise self._refusal(row, principal.door, principal.address, why or "there is no such user", what="session")
         new = self._principal(row, rules, principal.door, principal.address, claims, principal.scope, principal.token, principal.until)
-        return replace(new, since=principal.since, purpose=principal.purpose)
+        return replace(new, since=principal.since, purpose=principal.purpose), rules
 
     # -- parts -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,15 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
+class KeepsHot(Protocol):
+    """A service that keeps tables in memory."""
+
+    def hot_tables(self) -> tuple[int, int]:
+        """How many it keeps, and how many of those that are marked so it doesn't: not yet, or since they don't fit."""
+        ...
+
+
+@runtime_checkable
 class Checkable(Protocol):
     """A service that can say whether it can answer."""
 

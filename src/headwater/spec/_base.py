@@ -59,6 +59,27 @@ Duration = Annotated[
 ]
 
 
+_SIZES = {"b": 1, **{f"{letter}{end}": base**power for power, letter in enumerate("kmgt", 1) for end, base in (("b", 1000), ("ib", 1024))}}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+
+
+def parse_size(value: object) -> int:
+    """Bytes from `512MB`, `1.5 GiB` or a whole number. Raises ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if match is None or match[2] not in _SIZES:
+        raise ValueError(f"{value!r} is no amount of memory; expected one such as '512MB' or '2GiB'")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "examples": ["512MB", "2GiB"]}]}),
+]
+
+
 class Resource(BaseModel):
     """A frozen, hashable definition. Unknown keys are errors."""
 

@@ -120,6 +120,14 @@ class ModelHeader(HasChecks):
     sort_by: Strings = ()
     publish_group: str | None = None
     renamed_from: str | None = None
+    #: Whether servers keep its published rows in memory.
+    hot: bool = False
+
+    @model_validator(mode="after")
+    def _has_rows_to_keep(self) -> ModelHeader:
+        if self.hot and isinstance(self.kind, ViewKind):
+            raise ValueError("a view is stored nowhere; mark the tables it reads as hot, or make it a table")
+        return self
 
 
 class Model(ModelHeader):

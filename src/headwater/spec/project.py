@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.spec._base import Duration, Resource, Strings
+from headwater.spec._base import Duration, Resource, Size, Strings
 
 #: The environment without `--env`: the settings at the top of `headwater.yaml`, unless `environments:` has one of this name.
 DEFAULT_ENVIRONMENT = "local"
@@ -122,6 +122,13 @@ class ServeLimits(Resource):
     page: int = Field(10_000, ge=1, le=1_000_000)
 
 
+class HotConfig(Resource):
+    """How much of the tables marked `hot` one server keeps in memory."""
+
+    #: Bytes, of all of them together; on top of what queries take, within the engine's `memory_limit`.
+    memory: Annotated[Size, Field(ge=0)] = 10**9
+
+
 class ServeConfig(Resource):
     """How `headwater serve` opens its doors. A port that is null leaves its door shut; 0 takes any that is free."""
 
@@ -135,6 +142,7 @@ class ServeConfig(Resource):
     key: str | None = None
     names: Strings = ()
     limits: ServeLimits = ServeLimits()
+    hot: HotConfig = HotConfig()
 
 
 class ProjectConfig(Resource):

@@ -110,6 +110,8 @@ class Stream(HasChecks):
     sort_by: Strings = ()
     publish_group: str | None = None
     renamed_from: str | None = None
+    #: Whether servers keep its published rows in memory.
+    hot: bool = False
 
     @field_validator("columns", mode="before")
     @classmethod

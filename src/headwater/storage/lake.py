@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from headwater.storage.changes import Commit, LoadRecord, RowChanges, Staged, Ta
 from headwater.storage.commit import CommitWriter
 from headwater.storage.consistency import Inconsistency, check_consistency
 from headwater.storage.core import Core
-from headwater.storage.gate import Access, Described, Door, VisibleTable
+from headwater.storage.gate import Access, Described, Door, HotReport, VisibleTable
 from headwater.storage.history import TableDiff, TableVersion, diff_table, list_versions
 from headwater.storage.maintenance import ORPHAN_GRACE, READER_GRACE, Maintenance, MaintenanceReport, Pin, list_pins
 from headwater.storage.opening import open_core
@@ -87,6 +87,7 @@ class Lake:
 
     def close(self) -> None:
         """Detaches the lake, so that its catalog is free at once. Staged rows are gone with it."""
+        self._door.close()
         self._core.close()
 
     def __enter__(self) -> Lake:
@@ -263,6 +264,30 @@ class Lake:
     def tables_as(self, access: Access, *, macros: Iterable[str] = ()) -> list[VisibleTable]:
         """The tables that `access` may select from, each with the columns it shows, by name."""
         return self._door.tables(access, macros)
+
+    def keep_connections(self) -> None:
+        """For whoever answers many small queries: connections that stand at the newest snapshot are kept for the next one, a second at most."""
+        self._door.standing.is_used = True
+
+    def choose_hot(self, tables: Collection[TableName], budget_bytes: int) -> None:
+        """Which tables' published rows `refresh_hot` keeps in memory, as far as they fit in the budget together. What readers see stays the same."""
+        self._door.hot.choose(tables, budget_bytes)
+
+    def refresh_hot(self) -> HotReport:
+        """Makes what is kept in memory what is published now; whoever serves calls it again and again. Raises LakeUnavailable."""
+        return self._door.hot.refresh()
+
+    def wait_hot(self, seconds: float) -> None:
+        """Until `refresh_hot` is wanted, since a query didn't find in memory what should be there, or `seconds` are over."""
+        self._door.hot.is_missed.wait(seconds)
+
+    def wake_hot(self) -> None:
+        """Ends `wait_hot`."""
+        self._door.hot.is_missed.set()
+
+    def hot_report(self) -> HotReport:
+        """What is kept in memory, and what isn't though it should be."""
+        return self._door.hot.report()
 
     def position_at(self, table: TableName, snapshot: int) -> Mapping[str, Any]:
         """The table's position as of a snapshot; empty when it had none."""

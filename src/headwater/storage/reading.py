@@ -66,13 +66,17 @@ class Guard:
 
 
 class Reading:
-    """The rows of one query, on a connection of its own; `release` gives back what it stands on when it is closed, or all rows have been read."""
+    """The rows of one query, on a connection of its own.
 
-    def __init__(self, result: Result, connection: Connection, release: Callable[[], None], guard: Guard | None = None) -> None:
+    `release` gives back what it stands on when it is closed, or all rows have been read; it is told whether they have.
+    """
+
+    def __init__(self, result: Result, interrupt: Callable[[], None], release: Callable[[bool], None], guard: Guard | None = None) -> None:
         self._result = result
-        self._connection = connection
-        self._release: Callable[[], None] | None = release
+        self._interrupt = interrupt
+        self._release: Callable[[bool], None] | None = release
         self._guard = guard or Guard()
+        self._is_read_out = False
 
     @property
     def columns(self) -> list[str]:
@@ -85,14 +89,15 @@ class Reading:
     def fetchall(self) -> list[tuple[Any, ...]]:
         try:
             with self._guard:
-                if not self._guard.is_limited:
-                    every = self._result.fetchall()
-                    self._guard.count_rows(every)
-                    return every
                 rows: list[tuple[Any, ...]] = []
-                while some := self._result.fetchmany(_ROWS_AT_ONCE):
-                    self._guard.count_rows(some)
-                    rows += some
+                if not self._guard.is_limited:
+                    rows = self._result.fetchall()
+                    self._guard.count_rows(rows)
+                else:
+                    while some := self._result.fetchmany(_ROWS_AT_ONCE):
+                        self._guard.count_rows(some)
+                        rows += some
+                self._is_read_out = True
                 return rows
         finally:
             self.close()
@@ -122,6 +127,7 @@ class Reading:
             with self._guard:
                 table = self._result.arrow()
                 self._guard.count_batch(table)
+                self._is_read_out = True
                 return table
         finally:
             self.close()
@@ -142,20 +148,21 @@ class Reading:
                     with translated():
                         batch = reader.read_next_batch()
                 except StopIteration:
+                    self._is_read_out = True
                     return
                 self._guard.count_batch(batch)
             yield batch
 
     def interrupt(self) -> None:
         """Stops the query, from another thread."""
-        self._connection.interrupt()
+        self._interrupt()
 
     def close(self) -> None:
         """Idempotent."""
         release, self._release = self._release, None
         if release is not None:
             self._guard.close()
-            release()
+            release(self._is_read_out)
 
     def __enter__(self) -> Reading:
         return self
@@ -170,7 +177,7 @@ def read_in_workspace(core: Core, sql: str, *, at: int | datetime | None, head: 
     workspace = Workspace(core.engine, macros=macros)
     connection = workspace.connection()
 
-    def release() -> None:
+    def release(is_read_out: bool = False) -> None:
         rollback(connection)
         connection.close()
         workspace.close()
@@ -179,7 +186,7 @@ def read_in_workspace(core: Core, sql: str, *, at: int | datetime | None, head: 
         base = core.begin(connection)
         state, limit = state_as_of(core, connection, base, at)
         _Views(core, workspace, connection, state, base, limit, head).define(names)
-        return Reading(connection.execute(sql), connection, release, guard)
+        return Reading(connection.execute(sql), connection.interrupt, release, guard)
     except BaseException:
         release()
         raise

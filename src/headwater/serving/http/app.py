@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headwater.errors import HeadwaterError, Interrupted, LimitReached, UsageError
 from headwater.security.principals import Principal
-from headwater.serving.facets import Checkable, Versioned
+from headwater.serving.facets import Checkable, KeepsHot, Versioned
 from headwater.serving.http import openapi, problems
 from headwater.serving.http.formats import FORMATS, Format, negotiate
 from headwater.serving.http.problems import Refused
@@ -127,7 +127,9 @@ class HttpDoor:
                 await self._in_thread(self.service.check)
             except HeadwaterError as error:
                 return _json({"status": "unavailable", "code": error.code}, {"Cache-Control": "no-store"}, 503)
-        return _json({"status": "ready"}, {"Cache-Control": "no-store"})
+        kept, missing = self.service.hot_tables() if isinstance(self.service, KeepsHot) else (0, 0)
+        told = {"hot_tables": {"in_memory": kept, "not_in_memory": missing}} if kept or missing else {}
+        return _json({"status": "ready", **told}, {"Cache-Control": "no-store"})
 
     # -- parts -----------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ _log = logging.getLogger("headwater.serving")
 _LOGIN_SECONDS: Final = 60.0
 #: Bytes that wait to be sent before we do.
 _FLUSH_BYTES: Final = 2**16
+_PIECE_BYTES: Final = 2**18
 _LOOK_SECONDS: Final = 1.0
 _MOST_PREPARED: Final = 10_000
 
@@ -156,6 +157,19 @@ class Connection:
         if self._out:
             out, self._out = self._out, bytearray()
             self._writer.write(out)
+            await self._writer.drain()
+
+    async def _stream(self, data: bytes | memoryview) -> None:
+        """Sends what may be large, piece by piece: what the socket doesn't take at once is copied for each piece that it takes later."""
+        if len(data) <= _FLUSH_BYTES:
+            self._send(data)
+            if len(self._out) > _FLUSH_BYTES:
+                await self._flush()
+            return
+        await self._flush()
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE_BYTES):
+            self._writer.write(view[start : start + _PIECE_BYTES])
             await self._writer.drain()
 
     # -- login -------------------------------------------------------------------------------------------------------
@@ -524,9 +538,7 @@ class Connection:
             sent += count
             for place, part in enumerate(parts):
                 is_first = copy is not None and copy.format == "binary" and sent == count and place == 0
-                self._send(codec.with_copy_header(part) if is_first else part)
-                if len(self._out) > _FLUSH_BYTES:
-                    await self._flush()
+                await self._stream(codec.with_copy_header(part) if is_first else part)
         portal.sent += sent
         if not is_done:
             self._send(codec.PORTAL_SUSPENDED)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
@@ -43,14 +44,15 @@ class Copy:
         marks = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
         if self.delimiter not in marks:
             marks[self.delimiter] = f"\\{self.delimiter}"
+        found = marks_in(column, marks)
         for mark, written in marks.items():
-            if pc.any(pc.match_substring(column, mark)).as_py():
+            if mark in found:
                 column = pc.replace_substring(column, mark, written)
         return pc.fill_null(column, self.null)
 
     def _csv(self, column: Column) -> Column:
         needs = pc.equal(column, self.null)
-        for mark in (self.delimiter, self.quote, "\n", "\r"):
+        for mark in marks_in(column, (self.delimiter, self.quote, "\n", "\r")):
             needs = pc.or_(needs, pc.match_substring(column, mark))
         needs = pc.or_(needs, pc.equal(column, "\\."))
         if self.forces_quotes:
@@ -60,6 +62,16 @@ class Copy:
             escaped = pc.replace_substring(escaped, self.quote, self.escape + self.quote)
             column = pc.if_else(needs, pc.binary_join_element_wise(self.quote, escaped, self.quote, ""), column)
         return pc.fill_null(column, self.null)
+
+
+def marks_in(column: Column, marks: Iterable[str]) -> set[str]:
+    """Which of some ASCII characters occur in the texts of a column: one look at all their bytes is far quicker than one at each text."""
+    data = column.buffers()[2]
+    if data is None:
+        return set()
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if pa.types.is_large_string(column.type) else np.int32)
+    seen = memoryview(data)[int(offsets[column.offset]) : int(offsets[column.offset + len(column)])].tobytes()
+    return {mark for mark in marks if mark.encode() in seen}
 
 
 def read_copy(sql: str) -> Copy:

@@ -17,7 +17,7 @@ from headwater.serving.postgres.failures import WireError
 from headwater.serving.session import Answer
 
 #: Rows of one Arrow batch: what a session holds in memory of a result.
-BATCH_ROWS: Final = 10_000
+BATCH_ROWS: Final = 32_768
 
 
 @dataclass(slots=True)

@@ -2,5 +2,6 @@
 
 from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
 from headwater.storage.gate.door import Door
+from headwater.storage.gate.hot import HotReport
 
-__all__ = ["Access", "Described", "Door", "VisibleColumn", "VisibleTable"]
+__all__ = ["Access", "Described", "Door", "HotReport", "VisibleColumn", "VisibleTable"]

@@ -33,10 +33,12 @@ from headwater.security.tokenizing import COUNTER, FUNCTION
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
 from headwater.storage.changes import TableState
-from headwater.storage.core import Core, rollback
+from headwater.storage.core import Core
 from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
+from headwater.storage.gate.hot import HotTables
 from headwater.storage.gate.parameters import infer_types, with_nulls
 from headwater.storage.gate.plans import Plan, Plans
+from headwater.storage.gate.standing import Handle, Standing
 from headwater.storage.gate.tables import Moment, resource_of, unknown
 from headwater.storage.gate.tree import to_sql
 from headwater.storage.history import default_key
@@ -130,10 +132,10 @@ class _Query:
 class _Guarded(Guard):
     """Errors as the reader may be told them; rows, bytes and seconds within the limits."""
 
-    def __init__(self, query: _Query, connection: Connection) -> None:
+    def __init__(self, query: _Query, handle: Handle) -> None:
         self._query = query
         self._limits = query.access.limits
-        self._connection = connection
+        self._handle = handle
         self._bytes = 0
         self._is_late = False
         self._timer: threading.Timer | None = None
@@ -144,7 +146,7 @@ class _Guarded(Guard):
 
     def _stop(self) -> None:
         self._is_late = True
-        self._connection.interrupt()
+        self._handle.interrupt()
 
     @property
     def is_limited(self) -> bool:
@@ -225,12 +227,51 @@ def _generic(error: HeadwaterError, access: Access, sql: str) -> HeadwaterError:
     return QueryFailed("the query failed", hint=hint)
 
 
+class _Place:
+    """What one statement runs on: a connection that stands at the newest snapshot, and the copies in memory that it reads."""
+
+    def __init__(self, standing: Standing, hot: HotTables) -> None:
+        self._standing = standing
+        self._stand = standing.take()
+        self.connection = self._stand.connection
+        self.base = self._stand.base
+        self.lease = hot.lease(self._stand.copies)
+        self.handle = Handle(self.connection)
+        self.plan: Plan | None = None
+        #: Asked on the connection before it is given back.
+        self.on_release: Callable[[], None] | None = None
+
+    def release(self, is_read_out: bool) -> None:
+        """`is_read_out`: all went well, and no row is left, so that another reader may take the connection. Idempotent."""
+        asked, self.on_release = self.on_release, None
+        try:
+            if asked is not None:
+                asked()
+        finally:
+            self._release(is_read_out)
+
+    def _release(self, is_read_out: bool) -> None:
+        self.handle.release()
+        self.lease.close()
+        is_clean = is_read_out and self.plan is not None and not self.plan.leaves_traces
+        if is_clean and self.plan is not None and self.plan.is_filtered:
+            self.connection.execute("RESET SESSION preserve_insertion_order")
+        self._standing.give_back(self._stand, is_clean=is_clean)
+
+
 class Door:
     """`Lake.read_as` and its kin, over one lake. Thread-safe."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._plans = Plans(core)
+        self.hot = HotTables(core)
+        self.standing = Standing(core, lambda: self.hot.newest)
+
+    def close(self) -> None:
+        """Gives back what is kept for later readers."""
+        self.standing.close()
+        self.hot.close()
 
     def read(
         self,
@@ -244,43 +285,34 @@ class Door:
     ) -> Reading:
         """See `Lake.read_as`."""
         query = _Query(access, sql, time.monotonic())
-        connection = self._core.engine.connection()
-        guard = _Guarded(query, connection)
-        if started is not None:
-            started(connection.interrupt)
-
-        is_turning_back = False
-
-        def release() -> None:
-            count = _turned_back(connection) if is_turning_back else None
-            rollback(connection)
-            connection.close()
-            if is_turning_back and query.plan is not None:
-                query.record_turned_back(query.plan.turned_back or (), count)
-
+        place = self._place(query)
+        guard = _Guarded(query, place.handle)
         failure: HeadwaterError | None = None
         try:
+            if started is not None:
+                started(place.handle.interrupt)
             if head and not access.is_owner:
                 raise StatementRefused("what isn't published can't be read here", expected="tables as they are published")
             macros = tuple(macros)
-            plan = query.plan = self._plan(access, sql, at, head, macros, connection)
+            plan = query.plan = self._plan(access, sql, at, head, macros, place)
             if plan.turned_back is not None:
                 query.record_turned_back(plan.turned_back, None)
-                is_turning_back = True
+                place.on_release = lambda: query.record_turned_back(plan.turned_back or (), _turned_back(place.connection))
             if plan.sql is None:
-                release()
+                place.release(False)
                 reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
             else:
-                reading = Reading(self._run(plan, plan.sql, parameters, connection, guard), connection, release, guard)
+                result = self._run(plan, plan.sql, parameters, place.connection, guard)
+                reading = Reading(result, place.handle.interrupt, place.release, guard)
         except HeadwaterError as error:
             failure = error
         except BaseException:
             guard.close()
-            release()
+            place.release(False)
             raise
         if failure is not None:
             guard.close()
-            release()
+            place.release(False)
             raise guard.told(failure)
         try:
             query.record("allowed")
@@ -290,10 +322,19 @@ class Door:
         query.is_open = True
         return reading
 
-    def _plan(self, access: Access, sql: str, at: int | datetime | None, head: bool, macros: tuple[str, ...], connection: Connection) -> Plan:
-        base = self._core.begin(connection)
-        state, limit = state_as_of(self._core, connection, base, at)
-        return self._plans.plan(access, sql, Moment(state, base, limit, head), connection, macros)
+    def _place(self, query: _Query) -> _Place:
+        failure: HeadwaterError
+        try:
+            return _Place(self.standing, self.hot)
+        except HeadwaterError as error:
+            failure = error
+        raise query.told(failure) from (failure if query.access.is_owner else None)
+
+    def _plan(self, access: Access, sql: str, at: int | datetime | None, head: bool, macros: tuple[str, ...], place: _Place) -> Plan:
+        state, limit = state_as_of(self._core, place.connection, place.base, at)
+        moment = Moment(state, place.base, limit, head)
+        place.plan = self._plans.plan(access, sql, moment, place.connection, macros, place.lease)
+        return place.plan
 
     def _run(self, plan: Plan, sql: str, parameters: Sequence[Any] | Mapping[str, Any], connection: Connection, guard: _Guarded) -> Any:
         for statement in plan.macros:
@@ -313,11 +354,11 @@ class Door:
         """See `Lake.detokenize`."""
         query = _Query(access, f"{FUNCTION} {len(tokens)} tokens", time.monotonic(), action=FUNCTION)
         failure: HeadwaterError | None = None
-        connection = self._core.engine.connection()
+        place = self._place(query)
         try:
-            base = self._core.begin(connection)
-            state, _ = state_as_of(self._core, connection, base, None)
-            turning_back = self._plans.tables(access, Moment(state, base), connection, ()).turning_back()
+            connection = place.connection
+            state, _ = state_as_of(self._core, connection, place.base, None)
+            turning_back = self._plans.tables(access, Moment(state, place.base), connection, (), place.lease).turning_back()
             query.record_turned_back(turning_back.columns, None)
             for statement in turning_back.macros:
                 connection.execute(statement)
@@ -328,8 +369,7 @@ class Door:
         except HeadwaterError as error:
             failure = error
         finally:
-            rollback(connection)
-            connection.close()
+            place.release(False)
         raise query.told(failure)
 
     def vouch(self, access: Access, table: TableName, action: Action, what: str, snapshots: Sequence[int] = ()) -> None:
@@ -357,35 +397,35 @@ class Door:
         """See `Lake.describe_as`."""
         query = _Query(access, sql, time.monotonic())
         failure: HeadwaterError | None = None
-        connection = self._core.engine.connection()
+        place = self._place(query)
+        is_done = False
         try:
-            plan = query.plan = self._plan(access, sql, None, False, tuple(macros), connection)
+            plan = query.plan = self._plan(access, sql, None, False, tuple(macros), place)
             if plan.node is None or plan.sql is None:
                 raise StatementRefused("a PIVOT needs its values here", expected="PIVOT .. ON column IN (values)")
             for statement in plan.macros:
-                connection.execute(statement)
+                place.connection.execute(statement)
             given = dict(zip(plan.parameters, parameter_types, strict=False))
-            types = infer_types(plan.node, plan.parameters, given, connection)
+            types = infer_types(plan.node, plan.parameters, given, place.connection)
             text = to_sql(with_nulls(plan.node, types)) if types else plan.sql
             if text is None:
                 raise StatementRefused("this query can't be described", hint="give its parameters types: CAST($1 AS INTEGER)")
-            columns = describe_query(connection, text)
+            columns = describe_query(place.connection, text)
+            is_done = True
             return Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))
         except HeadwaterError as error:
             failure = error
         finally:
-            rollback(connection)
-            connection.close()
+            place.release(is_done)
         raise query.told(failure)
 
     def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
         """See `Lake.tables_as`."""
-        connection = self._core.engine.connection()
+        place = _Place(self.standing, self.hot)
         found = []
         try:
-            base = self._core.begin(connection)
-            state, _ = state_as_of(self._core, connection, base, None)
-            tables = self._plans.tables(access, Moment(state, base), connection, macros)
+            state, _ = state_as_of(self._core, place.connection, place.base, None)
+            tables = self._plans.tables(access, Moment(state, place.base), place.connection, macros, place.lease)
             for one in sorted(state.tables.values(), key=lambda one: one.table):
                 if not is_visible(one):
                     continue
@@ -412,6 +452,5 @@ class Door:
                     )
                 )
         finally:
-            rollback(connection)
-            connection.close()
+            place.release(False)
         return found

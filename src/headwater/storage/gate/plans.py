@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from headwater.storage.changes import TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access
+from headwater.storage.gate.hot import HotCopy, Lease
 from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
 from headwater.storage.gate.tree import Node, to_sql
 from headwater.storage.gate.walk import Walk
@@ -46,6 +47,14 @@ class Plan:
     states: Mapping[tuple[str, str], TableState] = field(default_factory=dict)
     #: Columns whose tokens it turns back; None where it turns none back.
     turned_back: tuple[str, ...] | None = None
+    #: The copies in memory that `sql` reads instead of the lake's files.
+    copies: frozenset[HotCopy] = frozenset()
+    loads_audit: bool = False
+
+    @property
+    def leaves_traces(self) -> bool:
+        """Whether the connection has macros or tables afterwards that the next reader must not find there."""
+        return bool(self.macros) or self.loads_audit
 
 
 class Plans:
@@ -57,16 +66,17 @@ class Plans:
         self._seen: dict[object, Seen] = {}
         self._lock = threading.Lock()
 
-    def plan(self, access: Access, sql: str, moment: Moment, connection: Connection, macros: Iterable[str]) -> Plan:
-        """Raises StatementRefused, TableNotFound, SqlSyntaxError."""
+    def plan(self, access: Access, sql: str, moment: Moment, connection: Connection, macros: Iterable[str], lease: Lease) -> Plan:
+        """`lease` holds the copies in memory that the plan reads. Raises StatementRefused, TableNotFound, SqlSyntaxError."""
         statements = tuple(macros)
         key = self._key(access, sql, statements) if moment.limit is None and not moment.head and len(sql) <= _MOST_CHARACTERS else None
-        known = self._find(key, access, moment)
+        known = self._find(key, access, moment, lease)
         if known is not None:
             return known
         named = {name: statement for statement in statements if (name := macro_name(statement)) is not None}
-        tables = Tables(self._core, access, moment, connection, self._seen, named)
+        tables = Tables(self._core, access, moment, connection, self._seen, named, lease)
         plan = with_room(lambda: make_plan(access, sql, tables, named))
+        plan = replace(plan, copies=_copies(plan, moment, lease))
         if key is not None and tables.is_cacheable and plan.sql is not None:
             with self._lock:
                 self._kept[key] = (access, plan)
@@ -76,9 +86,9 @@ class Plans:
                     self._seen.clear()
         return plan
 
-    def tables(self, access: Access, moment: Moment, connection: Connection, macros: Iterable[str]) -> Tables:
+    def tables(self, access: Access, moment: Moment, connection: Connection, macros: Iterable[str], lease: Lease) -> Tables:
         named = {name: statement for statement in macros if (name := macro_name(statement)) is not None}
-        return Tables(self._core, access, moment, connection, self._seen, named)
+        return Tables(self._core, access, moment, connection, self._seen, named, lease)
 
     def _key(self, access: Access, sql: str, macros: tuple[str, ...]) -> Hashable:
         """All that decisions depend on but the time: who, why and under which policies. Labels, rows and columns are in the tables' states."""
@@ -99,7 +109,7 @@ class Plans:
             macros,
         )
 
-    def _find(self, key: Hashable | None, access: Access, moment: Moment) -> Plan | None:
+    def _find(self, key: Hashable | None, access: Access, moment: Moment, lease: Lease) -> Plan | None:
         if key is None:
             return None
         with self._lock:
@@ -110,11 +120,20 @@ class Plans:
         before, plan = found
         is_in_force = before.policies is access.policies or bool(access.policies.version)
         is_in_time = before.at <= access.at and (plan.valid_until is None or access.at < plan.valid_until)
-        if is_in_force and is_in_time and all(is_same(state, moment.state.find(state.table)) for state in plan.states.values()):
+        is_as_it_was = is_in_force and is_in_time and all(is_same(state, moment.state.find(state.table)) for state in plan.states.values())
+        if is_as_it_was and plan.copies == _copies(plan, moment, lease):
             return plan
         with self._lock:
             self._kept.pop(key, None)
         return None
+
+
+def _copies(plan: Plan, moment: Moment, lease: Lease) -> frozenset[HotCopy]:
+    """The copies in memory of what a plan reads, as they are now."""
+    if moment.limit is not None or moment.head:
+        return frozenset()
+    states = (moment.state.find(state.table) for state in plan.states.values())
+    return frozenset(copy for state in states if state is not None and (copy := lease.of(state)) is not None)
 
 
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
@@ -151,6 +170,7 @@ def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]
         parameters=tuple(str(item["key"]) for item in sorted(parameters, key=lambda item: int(item["value"]))),
         valid_until=min((seen.valid_until for seen in tables.found if seen.valid_until is not None), default=None),
         states=dict(tables.states),
+        loads_audit=tables.has_audit,
         turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,
     )
 

@@ -22,6 +22,7 @@ from headwater.storage.changes import NEVER_PUBLISHED, TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access
+from headwater.storage.gate.hot import Lease
 from headwater.storage.gate.tree import Node, query_of, to_sql
 from headwater.storage.gate.walk import Walk
 from headwater.storage.history import existing_snapshots, readable_snapshot
@@ -77,9 +78,17 @@ class Tables:
     """The tables of one query by one principal, on a connection whose transaction stands at the moment's snapshot."""
 
     def __init__(
-        self, core: Core, access: Access, moment: Moment, connection: Connection, seen: dict[object, Seen], macros: Mapping[str, str]
+        self,
+        core: Core,
+        access: Access,
+        moment: Moment,
+        connection: Connection,
+        seen: dict[object, Seen],
+        macros: Mapping[str, str],
+        lease: Lease,
     ) -> None:
         """`seen` are tables already worked out, by all that they depend on; new ones are put there. `macros` are statements by name."""
+        self._lease = lease
         self._known_macros = macros
         self._core = core
         self._access = access
@@ -92,7 +101,7 @@ class Tables:
         self.macros: list[str] = []
         self.found: list[Seen] = []
         self.is_cacheable = True
-        self._has_audit = False
+        self.has_audit = False
 
     # -- as a reader sees it -----------------------------------------------------------------------------------------
 
@@ -113,7 +122,7 @@ class Tables:
         decision = self.decide(state)
         if not decision.is_allowed or not decision.columns:
             raise unknown(name)
-        key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys)
+        key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys, self._lease.of(state))
         # what a view or a filter reads besides must be as it was, too: both are worked out anew with the lake
         is_alone = published_definition(state).kind != "view" and not _has_subquery(decision) and self._moment.limit is None
         known = self._seen.get(key) if is_alone else None
@@ -244,6 +253,9 @@ class Tables:
 
     def _physical_sql(self, state: TableState) -> str:
         moment = self._moment
+        copy = self._lease.of(state) if moment.limit is None and not moment.head else None
+        if copy is not None:
+            return f"SELECT {', '.join(quote(column.name) for column in published_columns(state))} FROM {copy.relation}"
         pin = None if moment.head else state.published_snapshot
         columns = state.columns if moment.head else published_columns(state)
         snapshot = pin if pin is not None and pin != NEVER_PUBLISHED else moment.limit
@@ -284,12 +296,12 @@ class Tables:
 
     def _load_audit(self) -> None:
         """The audit lives in the state store: its rows as they are now, on this connection alone, once however often a query names them."""
-        if self._has_audit or self._access.audit_rows is None:
+        if self.has_audit or self._access.audit_rows is None:
             return
         self._connection.register(f"{_LOADED_AUDIT}_rows", self._access.audit_rows())
         self._connection.execute(f"CREATE TEMP TABLE {_LOADED_AUDIT} AS FROM {_LOADED_AUDIT}_rows")
         self._connection.unregister(f"{_LOADED_AUDIT}_rows")
-        self._has_audit = True
+        self.has_audit = True
 
     def _see_audit(self, name: TableName) -> Seen:
         """By the right `audit` alone: no grant of `select` opens it, whatever its pattern."""

@@ -9,6 +9,7 @@ import typer
 from headwater.cli import (
     commands_access,
     commands_audit,
+    commands_exports,
     commands_files,
     commands_lake,
     commands_publication,
@@ -56,6 +57,7 @@ for _module in (
     commands_users,
     commands_access,
     commands_audit,
+    commands_exports,
     commands_serve,
 ):
     _module.register(app)

@@ -1,4 +1,4 @@
-"""The key behind keyed masks: one a project, in a file beside it that only its owner reads."""
+"""The key behind keyed masks and the hashes of exported rows: one a project, in a file beside it that only its owner reads."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ def mask_keys(directory: Path) -> MaskKeys:
 
     With another key, hashes and tokens come out otherwise: servers of one project share the file. Raises UsageError for a file that is none.
     """
+    key = _read(directory)
+    return MaskKeys(*(_derived(key, f"mask {purpose}") for purpose in ("hash", "token", "noise")))
+
+
+def export_key(directory: Path) -> str:
+    """The key behind the hashes of exported rows, from the same file. With another one, every row counts as changed. Raises UsageError."""
+    return _derived(_read(directory), "export")
+
+
+def _derived(key: bytes, purpose: str) -> str:
+    return hmac.digest(key, f"headwater {purpose}".encode(), "sha256").hex()
+
+
+def _read(directory: Path) -> bytes:
     file = directory / _FILE
     try:
         key = bytes.fromhex(file.read_text().strip())
@@ -28,11 +42,7 @@ def mask_keys(directory: Path) -> MaskKeys:
         raise UsageError(f"{_FILE} can't be read as a key", found=type(error).__name__, expected="64 hexadecimal digits") from None
     if len(key) < _BYTES:
         raise UsageError(f"{_FILE} can't be read as a key", expected="64 hexadecimal digits", found=f"{len(key)} bytes")
-
-    def derived(purpose: str) -> str:
-        return hmac.digest(key, f"headwater mask {purpose}".encode(), "sha256").hex()
-
-    return MaskKeys(derived("hash"), derived("token"), derived("noise"))
+    return key
 
 
 def _made(file: Path) -> bytes:

@@ -66,7 +66,7 @@ class _Query:
         error: HeadwaterError | None = None,
         *,
         tables: tuple[str, ...] = (),
-        action: Action = "select",
+        action: Action | None = None,
     ) -> None:
         """Raises what the audit raises: then nothing leaves."""
         if self.access.audit is None:
@@ -80,7 +80,7 @@ class _Query:
                 door=principal.door,
                 address=principal.address,
                 purpose=principal.purpose,
-                action=action,
+                action=action or self.access.action,
                 sql=self.sql,
                 tables=self.plan.tables if self.plan else tables,
                 columns=self.plan.columns if self.plan else (),

@@ -93,6 +93,7 @@ class Plans:
             access.policies.version,
             access.keys,
             access.database,
+            access.action,
             macros,
         )
 

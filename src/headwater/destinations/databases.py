@@ -29,7 +29,7 @@ def decimal_of(type_name: str) -> tuple[int, int] | None:
 
 def is_local(host: str) -> bool:
     """Whether what is sent there doesn't leave this machine: a socket's folder, loopback, or no host at all."""
-    return not host or host.startswith("/") or host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+    return not host or host.startswith(("/", "127.")) or host in ("localhost", "::1", "[::1]")
 
 
 def split_table(text: str) -> list[str]:

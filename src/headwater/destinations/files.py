@@ -31,8 +31,8 @@ _ENVIRONMENT: Final = {
 
 
 class FilesDestination:
-    """`<path>/<sequence>-<id>.<format>`: applied in the order of their names, by key, they give the table. Each is there whole or not at all; the same
-    batch sent again is the same file. Deletes have the key's columns alone, the others are null."""
+    """`<path>/<sequence>-<id>.<format>`: applied in the order of their names, by key, they give the table. Each is there whole or not at all; the
+    same batch sent again is the same file. Deletes have the key's columns alone, the others are null."""
 
     type: ClassVar[str] = "files"
 

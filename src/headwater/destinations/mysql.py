@@ -230,7 +230,7 @@ class MySqlDestination:
                 charset="utf8mb4",
                 connect_timeout=15,
                 ssl=context,
-                init_command="SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', time_zone = '+00:00'",
+                init_command="SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE', time_zone = '+00:00'",
             )
         return self._connection
 

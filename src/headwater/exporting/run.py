@@ -86,6 +86,7 @@ class _Run:
         self._export = job.export
         self._exported = job.lake.exported(job.export.name)
         self._started = time.monotonic()
+        self._delivery = Delivery(job.destination, Pace(job.export.rate, sleep=job.sleep), job.export.patience.total_seconds())
         self._newest = job.runs.newest(job.export.name)
         self._target = target_id(job.destination)
         # whatever is at another place isn't what was acknowledged here
@@ -259,7 +260,8 @@ class _Run:
         boundaries.reached("export.planned")
         refused: list[Refused] = []
         try:
-            for run in self._deliver_all(run, comparison, shape, refused):
+            for rows in comparison.batches(as_text=job.destination.takes_text):
+                run = self._deliver(run, rows, shape, difference, refused)
                 job.on_progress(run)
             self._exported.finish_plan(Progress(run.id, run.acknowledged, tuple(refused)))
             boundaries.reached("export.folded")
@@ -288,42 +290,38 @@ class _Run:
             return newest.epoch
         return max(int(now.timestamp() * 1000), newest.epoch + 1 if newest is not None else 0)
 
-    def _deliver_all(self, run: ExportRun, comparison: Comparison, shape: Shape, refused: list[Refused]) -> Iterable[ExportRun]:
-        job, difference = self._job, comparison.difference
-        delivery = Delivery(job.destination, Pace(self._export.rate, sleep=job.sleep), self._export.patience.total_seconds())
+    def _deliver(self, run: ExportRun, rows: Rows, shape: Shape, difference: Difference, refused: list[Refused]) -> ExportRun:
+        """Sends one batch and acknowledges it; gives the run as it is then. Rows it refuses are added to `refused`."""
+        job = self._job
         most_dead = max(FEW_DEAD, int(self._export.max_dead * max(difference.rows, difference.known)))
-        for rows in comparison.batches(as_text=job.destination.takes_text):
-            if not job.is_ours():
-                raise ExportTakenOver(f"another run of the export {run.name} went on", state="what was acknowledged before stays so")
-            batch = _batch(rows, run, shape)
-            here: list[Refusal] = []
-            for refusal in delivery.deliver(batch):
-                here.append(Refusal(rows.first + refusal.index, refusal.reason, job.clock()))
-                if difference.dead + run.dead + len(here) > most_dead:
-                    refused += [Refused(one.ordinal, one.reason, one.at) for one in here]
-                    run = replace(run, dead=run.dead + len(here))
-                    job.runs.acknowledge(run, here)
-                    raise TooManyDead(
-                        f"the destination of the export {run.name} refuses more rows than it may",
-                        expected=f"up to {most_dead:,} dead letters",
-                        found=here[-1].reason,
-                        state="what was acknowledged before stays so",
-                        hint=f"headwater export dead list {run.name} says why",
-                    )
-            boundaries.reached("export.sent")
-            taken = _counts(rows, {one.ordinal - rows.first for one in here})
-            run = replace(
-                run,
-                acknowledged=run.acknowledged + 1,
-                inserted=run.inserted + taken["insert"],
-                updated=run.updated + taken["update"],
-                deleted=run.deleted + taken["delete"],
-                dead=run.dead + len(here),
-            )
-            job.runs.acknowledge(run, here)
-            refused += [Refused(one.ordinal, one.reason, one.at) for one in here]
-            boundaries.reached("export.acknowledged")
-            yield run
+        if not job.is_ours():
+            raise ExportTakenOver(f"another run of the export {run.name} went on", state="what was acknowledged before stays so")
+        here: list[Refusal] = []
+        for refusal in self._delivery.deliver(_batch(rows, run, shape)):
+            here.append(Refusal(rows.first + refusal.index, refusal.reason, job.clock()))
+            refused.append(Refused(here[-1].ordinal, here[-1].reason, here[-1].at))
+            if difference.dead + run.dead + len(here) > most_dead:
+                job.runs.acknowledge(replace(run, dead=run.dead + len(here)), here)
+                raise TooManyDead(
+                    f"the destination of the export {run.name} refuses more rows than it may",
+                    expected=f"up to {most_dead:,} dead letters",
+                    found=refusal.reason,
+                    state="what was acknowledged before stays so",
+                    hint=f"headwater export dead list {run.name} says why",
+                )
+        boundaries.reached("export.sent")
+        taken = _counts(rows, {one.ordinal - rows.first for one in here})
+        run = replace(
+            run,
+            acknowledged=run.acknowledged + 1,
+            inserted=run.inserted + taken["insert"],
+            updated=run.updated + taken["update"],
+            deleted=run.deleted + taken["delete"],
+            dead=run.dead + len(here),
+        )
+        job.runs.acknowledge(run, here)
+        boundaries.reached("export.acknowledged")
+        return run
 
     def _audit(self, rows: int, what: str, targets: tuple[str, ...], decision: Outcome = "allowed", error: HeadwaterError | None = None) -> None:
         """Raises what the audit raises: then nothing leaves."""

@@ -31,9 +31,7 @@ def parse_rate(value: Any) -> Any:
     return per_second
 
 
-Rate = Annotated[
-    float, BeforeValidator(parse_rate), WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "examples": ["10/s"]}]})
-]  # fmt: skip
+Rate = Annotated[float, BeforeValidator(parse_rate), WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "examples": ["10/s"]}]})]
 Share = Annotated[float, BeforeValidator(parse_share), WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "examples": ["1%"]}]})]
 
 

@@ -183,7 +183,7 @@ class Exported:
         """Makes the temporary tables `hw_before` (the plan before, as far as it isn't folded) and `hw_known` (the ledger with that folded in); gives
         the id of that plan."""
         connection.execute(f"CREATE OR REPLACE TEMP TABLE hw_known ({_LEDGER}); CREATE OR REPLACE TEMP TABLE hw_before ({_PENDING})")
-        connection.execute("CREATE OR REPLACE TEMP TABLE hw_refused (ordinal BIGINT, reason VARCHAR, at TIMESTAMPTZ)")
+        connection.execute("CREATE OR REPLACE TEMP TABLE hw_refused (ordinal BIGINT, reason VARCHAR, refused_at TIMESTAMPTZ)")
         plan_id = self._plan_id(connection)
         if plan_id is None:
             return None
@@ -205,7 +205,7 @@ class Exported:
                     CASE WHEN r.ordinal IS NULL AND b.batch < {done} THEN b.hash END,
                     CASE WHEN r.ordinal IS NOT NULL THEN coalesce(b.hash, '{_DELETE}') WHEN b.batch >= {done} THEN l.dead END,
                     CASE WHEN r.ordinal IS NOT NULL THEN r.reason WHEN b.batch >= {done} THEN l.reason END,
-                    CASE WHEN r.ordinal IS NOT NULL THEN r.at WHEN b.batch >= {done} THEN l.dead_at END,
+                    CASE WHEN r.ordinal IS NOT NULL THEN r.refused_at WHEN b.batch >= {done} THEN l.dead_at END,
                     r.ordinal IS NULL AND b.batch >= {done} AND coalesce(l.is_dropped, false)
                 FROM hw_before b
                 LEFT JOIN {self._ledger} l ON l.key = b.key

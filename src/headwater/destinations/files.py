@@ -144,7 +144,7 @@ class FilesDestination:
 
     def _s3(self) -> S3FileSystem:
         if self._store is None:
-            from pyarrow.fs import S3FileSystem
+            from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
             given = settings(self._options, os.environ)
             endpoint = given.get("endpoint")
@@ -159,6 +159,7 @@ class FilesDestination:
                 force_virtual_addressing=self._options.get("url_style") == "vhost",
                 connect_timeout=15,
                 request_timeout=60,
+                retry_strategy=AwsStandardS3RetryStrategy(max_attempts=2),
             )
         return self._store
 

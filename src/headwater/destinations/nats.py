@@ -89,9 +89,17 @@ class NatsDestination:
         if self._client is None or self._client.is_closed:
             tls = ssl.create_default_context(cafile=self._ca) if self._ca or self._url.startswith(("tls://", "wss://")) else None
             options: dict[str, Any] = {} if tls is None else {"tls": tls}
-            self._client = await nats.connect(
-                self._url, connect_timeout=15, allow_reconnect=False, error_cb=_say_nothing, name="headwater export", **options
+            connecting = nats.connect(
+                self._url,
+                connect_timeout=5,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0.2,
+                error_cb=_say_nothing,
+                name="headwater export",
+                **options,
             )
+            self._client = await asyncio.wait_for(connecting, _SECONDS)
         return self._client
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

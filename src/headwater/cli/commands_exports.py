@@ -112,7 +112,7 @@ def export_status(session: Session, names: NamesArgument = None, json: JsonOptio
     if json:
         screen.json(found)
         return
-    rows = []
+    rows: list[list[object]] = []
     for one in found:
         run = one.newest
         if run is None:

@@ -28,7 +28,7 @@ SHAPE: Final = Shape(
     ),
     ("id",),
 )
-_TYPES: Final = (pa.int64(), pa.string(), pa.decimal128(12, 2), pa.float64(), pa.bool_(), pa.timestamp("us", tz="UTC"))
+_TYPES: Final[tuple[Any, ...]] = (pa.int64(), pa.string(), pa.decimal128(12, 2), pa.float64(), pa.bool_(), pa.timestamp("us", tz="UTC"))
 #: One of each plain type, nulls, quotes, other scripts, big numbers, an empty text.
 ROWS: Final[tuple[tuple[Any, ...], ...]] = (
     (1, "one", Decimal("1.25"), 0.5, True, datetime(2024, 1, 1, 12, tzinfo=UTC)),

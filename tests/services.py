@@ -42,3 +42,13 @@ def _require(name: str, url: str) -> str:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+def require_redis() -> str:
+    """The URL of a Redis server in which tests may make streams of their own (`HEADWATER_TEST_REDIS`)."""
+    return _require("Redis", os.environ.get("HEADWATER_TEST_REDIS", "redis://127.0.0.1:6379/0"))
+
+
+def require_nats() -> str:
+    """The URL of a NATS server with JetStream in which tests may make streams of their own (`HEADWATER_TEST_NATS`)."""
+    return _require("NATS", os.environ.get("HEADWATER_TEST_NATS", "nats://127.0.0.1:4222"))

@@ -66,6 +66,13 @@
     |   +-- AnswerBroken            HW-D003   the answer ended too early              retry: yes
     |   +-- ServerFault             HW-D004   the server gave what it never should
     |   +-- PasswordInClear         HW-D005   a password is taken over TLS only
+    +-- ExportError                 HW-E000
+    |   +-- DestinationUnreachable  HW-E001   no answer from where an export goes      retry: yes
+    |   +-- DestinationRefused      HW-E002   it can't take these columns, or not from us
+    |   +-- ExportRefused           HW-E003   the export's own rules forbid it
+    |   +-- ExportKeyInvalid        HW-E004   the key doesn't tell the rows apart
+    |   +-- TooManyDead             HW-E005   the destination refuses more rows than max_dead allows
+    |   +-- ExportTakenOver         HW-E006   another run of the export went on
     +-- Interrupted                 HW-I001   stopped by the user or a time-out
 
 Each error says what failed (`what`), what was expected and found, in what state the data is now, and what to do next (`hint`).
@@ -473,6 +480,41 @@ class ServerFault(DoorError):
 
 class PasswordInClear(DoorError):
     code = "HW-D005"
+
+
+# -- exports ---------------------------------------------------------------------------------------------------------
+
+
+class ExportError(HeadwaterError):
+    code = "HW-E000"
+
+
+class DestinationUnreachable(ExportError):
+    """`wait_seconds` is how long the destination asked us to wait, where it did."""
+
+    code = "HW-E001"
+    retry = "yes"
+    wait_seconds: float | None = None
+
+
+class DestinationRefused(ExportError):
+    code = "HW-E002"
+
+
+class ExportRefused(ExportError):
+    code = "HW-E003"
+
+
+class ExportKeyInvalid(ExportError):
+    code = "HW-E004"
+
+
+class TooManyDead(ExportError):
+    code = "HW-E005"
+
+
+class ExportTakenOver(ExportError):
+    code = "HW-E006"
 
 
 class Interrupted(HeadwaterError):

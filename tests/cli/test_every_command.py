@@ -42,6 +42,7 @@ def test_the_commands_are_those_we_promise() -> None:
         *("labels", "access explain"),
         *("user add", "user list", "user passwd", "user disable", "user enable", "user token", "user tokens", "user revoke"),
         *("access request", "access approve", "access revoke", "access list", "access review"),
+        *("export list", "export check", "export run", "export status", "export dead list", "export dead retry", "export dead drop"),
         *("audit list", "audit verify", "audit anchor"),
         *("keys list", "keys init", "keys rotate", "secrets set", "secrets list", "secrets rm", "detokenize"),
         "serve",

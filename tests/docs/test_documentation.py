@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from headwater import errors
-from headwater.spec import models, policies, sources
+from headwater.spec import exports, models, policies, sources
 from headwater.spec.checks import CHECK_TYPES
 from headwater.spec.project import EnvironmentConfig, LakeConfig, OidcConfig, PasswordConfig, ProjectConfig, SecurityConfig, ServeConfig, ServeLimits
 from headwater.spec.sources import Cursor, Parallel, SchemaContract, Source, Stream, StreamColumn
@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 #: Fields that no file writes: the loader sets them, or they stand in a model's code.
-_NOT_WRITTEN = {Source: {"path"}, policies.Grant: {"action", "on"}, policies.Deny: {"action", "on"}}
+_NOT_WRITTEN = {Source: {"path"}, policies.Grant: {"action", "on"}, policies.Deny: {"action", "on"}, exports.Export: {"name", "path", "options"}}
 _SETTINGS: list[type[BaseModel]] = [
     ProjectConfig,
     LakeConfig,
@@ -52,6 +52,9 @@ _SETTINGS: list[type[BaseModel]] = [
     policies.Declassifier,
     policies.Limits,
     policies.Network,
+    exports.ExportFile,
+    exports.Export,
+    *exports.TARGETS.values(),
     *CHECK_TYPES.values(),
 ]
 

@@ -30,7 +30,7 @@ def errors(kind, text):
     return [error.message for error in jsonschema.Draft202012Validator(json_schema()[kind]).iter_errors(json.loads(json.dumps(value, default=str)))]
 
 
-@pytest.mark.parametrize("kind", ["project", "source", "model", "sidecar", "unit-test", "policy"])
+@pytest.mark.parametrize("kind", ["project", "source", "model", "sidecar", "unit-test", "policy", "export"])
 def test_schemas_are_valid_and_describe_every_key(kind):
     schema = json_schema()[kind]
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -58,6 +58,8 @@ def test_schemas_are_valid_and_describe_every_key(kind):
         ("unit-test", "model: a.b\ngiven: {c.d: [{i: 1}], e.f: {columns: {i: int}}, g.h: }\nexpect: []"),
         ("unit-test", "[{model: a.b, expect: [{i: 1}], name: x}]"),
         ("sidecar", "models: {a: {kind: view}, b: }"),
+        ("export", "exports: {a: {table: m.t, as: bot, key: id, to: {files: {path: out}}, columns: [id, b], rate: 10/s, max_dead: 1%}}"),
+        ("export", "exports: {a: {table: m.t, as: bot, to: {http: {url: 'https://x', headers: {A: b}}}, columns: {id: nr, b: }}}"),
     ],
 )
 def test_short_forms_and_references_are_accepted(kind, text):
@@ -78,6 +80,8 @@ def test_short_forms_and_references_are_accepted(kind, text):
         ("project", "name: x\nthreads: many"),
         ("unit-test", "model: a.b"),
         ("sidecar", "a: {kind: view}"),
+        ("export", "exports: {a: {table: m.t, to: {files: {path: out}}}}"),
+        ("export", "exports: {a: {table: m.t, as: b, to: {files: {pth: out}}}}"),
     ],
 )
 def test_mistakes_are_seen_by_the_schema_too(kind, text):

@@ -138,6 +138,13 @@ def test_a_denial_of_others_is_nothing(whom):
     assert ask({"roles": role({"select": "*"}), "deny": [{"select": "shop.*", **whom}]}).is_allowed
 
 
+def test_what_may_not_be_read_may_not_be_sent_out():
+    said = {"roles": role({"select": "*"}, {"export": "*"})}
+    assert ask(said, action="export").is_allowed
+    assert not ask({**said, "deny": [{"select": "shop.*", "role": "r"}]}, action="export").is_allowed
+    assert "email" not in ask({**said, "deny": [{"select": "shop.*", "columns": ["email"], "role": "r"}]}, action="export").columns
+
+
 def test_a_denial_of_another_action_is_nothing():
     assert ask({"roles": role({"select": "*"}), "deny": [{"export": "shop.*", "role": "r"}]}).is_allowed
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from headwater.api.exports import Exports
 from headwater.api.keys import KeysRoom, SecretsRoom, TokensRoom
 from headwater.api.lake import LakeRoom
 from headwater.api.quarantine import Quarantine
@@ -70,6 +71,7 @@ class Project:
         self.sources = Sources(loaded)
         self.lake = LakeRoom(lambda: self._session, lambda: self._asking, self.close, loaded)
         self.quarantine = Quarantine(lambda: self._session, lambda: self._asking, self._select)
+        self.exports = Exports(loaded, lambda: self._session)
         self.users = UsersRoom(loaded)
         self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
         self.audit = AuditRoom(loaded, lambda: self._session, self._settle)

@@ -9,6 +9,7 @@ import typer
 from headwater.cli import (
     commands_access,
     commands_audit,
+    commands_exports,
     commands_files,
     commands_keys,
     commands_lake,
@@ -60,6 +61,7 @@ for _module in (
     commands_access,
     commands_audit,
     commands_keys,
+    commands_exports,
     commands_serve,
 ):
     _module.register(app)

@@ -13,8 +13,9 @@ from headwater.project.graph import Graph
 from headwater.project.links import former_name
 from headwater.project.macros import Macro
 from headwater.project.models import CodeFacts
-from headwater.project.problems import nearest_table
+from headwater.project.problems import nearest, nearest_table
 from headwater.project.variables import VarValue
+from headwater.spec.exports import Export
 from headwater.spec.models import Model, ViewKind
 from headwater.spec.names import TableName
 from headwater.spec.policies import Policies
@@ -49,6 +50,7 @@ class LoadedProject:
     facts: Mapping[TableName, CodeFacts] = field(repr=False)
     macro_definitions: Mapping[str, Macro] = field(repr=False)
     policies: Policies = field(default_factory=Policies)
+    exports: Mapping[str, Export] = field(default_factory=dict)
     #: Where each mask of the policies is written.
     mask_places: Mapping[str, Location] = field(default_factory=dict, repr=False)
 
@@ -92,6 +94,14 @@ class LoadedProject:
             raise UnknownSelection(
                 f"there is no table {name} in this project", hint=f"did you mean {guess}?" if guess else "headwater ls shows all tables"
             )
+        return found
+
+    def export(self, name: str) -> Export:
+        """The export of that name, in any case. Raises UnknownSelection with the nearest valid name."""
+        found = next((export for export in self.exports.values() if export.name.lower() == name.removeprefix("export:").lower()), None)
+        if found is None:
+            guess = nearest(name, self.exports)
+            raise UnknownSelection(f"there is no export {name!r}", hint=f"did you mean {guess}?" if guess else "headwater export list shows them")
         return found
 
     def fingerprint(self, table: TableName) -> str:

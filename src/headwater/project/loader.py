@@ -13,6 +13,7 @@ from headwater.project.cache import FileCache
 from headwater.project.config import CONFIG_FILE, Settings, load_settings
 from headwater.project.declared import check_declared, unknown_vars
 from headwater.project.documents import Document, read_document
+from headwater.project.exports import read_exports
 from headwater.project.files import ProjectFile, check_schema_name, check_table_name, read_files, walk
 from headwater.project.links import Defined, Linker, build_graph, check_cycles, check_unique, check_views, place_of_check
 from headwater.project.loaded import LoadedProject
@@ -30,7 +31,7 @@ from headwater.spec.names import TableName
 from headwater.spec.sources import Source, Stream
 
 #: Folders whose meaning comes with later versions.
-_RESERVED_FOLDERS = ("schedules", "alerts", "exports")
+_RESERVED_FOLDERS = ("schedules", "alerts")
 _YAML = (".yaml", ".yml")
 
 
@@ -91,6 +92,7 @@ class _Loader:
         unit_tests = check_unit_tests(tests, graph, known, self._report)
         policies = read_policies(read_files(self._directory, "policies", _YAML, self._report), self._settings.vars, self._report)
         check_policies(policies, self._defined, _labels_given(sources, models), linker, self._report)
+        exports = read_exports(read_files(self._directory, "exports", _YAML, self._report), self._settings.vars, known, self._report)
         self._note_reserved_folders()
         if self._report.errors:
             return None
@@ -110,6 +112,7 @@ class _Loader:
             facts={table: read.facts for table, read in reads.items()},
             macro_definitions=macros,
             policies=policies.policies,
+            exports=exports,
             mask_places={name: policies.place(("masks", name), True) for name in policies.policies.masks},
         )
 
@@ -296,7 +299,7 @@ class _Loader:
 
 def _vars_used(directory: Path) -> Iterator[str]:
     """The vars that the project's files name."""
-    for folder in ("sources", "macros", "models", "tests"):
+    for folder in ("sources", "macros", "models", "tests", "exports"):
         for file in read_files(directory, folder, (".sql", *_YAML), Report()):
             yield from vars_named(file.text)
 

@@ -168,7 +168,13 @@ def _describe(item: Any, path: list[str | int], model: type[BaseModel], subject:
 #: How pydantic names the members of a union in an error's path.
 _UNION_MEMBERS = frozenset({"bool", "int", "float", "str", "date", "datetime", "timedelta"})
 #: Fields that aren't written in files.
-_SET_BY_LOADER = {"Source": {"path"}, "UnitTest": {"path", "line"}, "Grant": {"action", "on"}, "Deny": {"action", "on"}}
+_SET_BY_LOADER = {
+    "Source": {"path"},
+    "UnitTest": {"path", "line"},
+    "Grant": {"action", "on"},
+    "Deny": {"action", "on"},
+    "Export": {"name", "path", "options"},
+}
 #: Words that stand in the place of a key.
 _WRITTEN_INSTEAD: dict[str, tuple[str, ...]] = {"Grant": ACTIONS, "Deny": ACTIONS}
 

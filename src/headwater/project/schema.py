@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from headwater.project.problems import keys_of
 from headwater.project.schema_texts import FIELD_TEXTS, FILE_TEXTS
 from headwater.spec.checks import CHECK_SHORT_FORMS, CHECK_TYPES
+from headwater.spec.exports import TARGETS, Export, ExportFile
 from headwater.spec.models import KINDS, ModelColumn, ModelHeader
 from headwater.spec.policies import ACTIONS, DATE_PARTS, MASK_KINDS, PARTIAL_FORMS, Deny, Grant, PolicyFile
 from headwater.spec.project import ProjectConfig
@@ -25,7 +26,7 @@ _REFERENCE = {"type": "string", "pattern": r"^\$\{(var|env|file|secret):.*\}$"}
 
 
 def json_schema() -> dict[str, dict[str, Any]]:
-    """The schemas by kind of file: `project` (headwater.yaml), `source`, `model` (a SQL header), `sidecar`, `unit-test`, `policy`."""
+    """The schemas by kind of file: `project` (headwater.yaml), `source`, `model` (a SQL header), `sidecar`, `unit-test`, `policy`, `export`."""
     header = _schema_of(ModelHeader, "model")
     sidecar = {
         "type": "object",
@@ -53,6 +54,7 @@ def json_schema() -> dict[str, dict[str, Any]]:
         "sidecar": _titled(sidecar, "sidecar"),
         "unit-test": _titled(tests, "unit-test"),
         "policy": _schema_of(PolicyFile, "policy"),
+        "export": _schema_of(ExportFile, "export"),
     }
 
 
@@ -87,7 +89,10 @@ def _schema_of(model: type[BaseModel], kind: str) -> dict[str, Any]:
         for name, kind_model in KINDS.items():
             definitions[f"kind.{name}"] = _arguments_schema(kind_model, optional=set())
     every: dict[type[BaseModel], dict[str, Any]] = {model: schema}
-    for part in (Stream, StreamColumn, ModelColumn, GivenTable, Grant, Deny):
+    if model is ExportFile:
+        for target in TARGETS.values():
+            definitions[target.__name__] = copy.deepcopy(target.model_json_schema(mode="validation"))
+    for part in (Stream, StreamColumn, ModelColumn, GivenTable, Grant, Deny, Export):
         if part.__name__ in definitions:
             every[part] = definitions[part.__name__]
     for owner, part_schema in every.items():
@@ -95,6 +100,8 @@ def _schema_of(model: type[BaseModel], kind: str) -> dict[str, Any]:
     _short_forms(schema, definitions)
     if model is PolicyFile:
         _policy_forms(schema, definitions)
+    if model is ExportFile:
+        _export_forms(schema, definitions)
     for name, part_schema in definitions.items():
         if "properties" in part_schema:
             _describe(name, part_schema)
@@ -162,6 +169,21 @@ def _policy_forms(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
     for key, name in (("roles", "Role"), ("groups", "Group")):
         properties[key] = {"type": ["object", "null"], "additionalProperties": {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}}
     properties["masks"] = {"type": ["object", "null"], "additionalProperties": {"$ref": "#/$defs/Mask"}}
+
+
+def _export_forms(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """A destination as one name with its settings, columns as a list or with other names."""
+    properties = definitions["Export"]["properties"]
+    properties["to"] = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {name: {"$ref": f"#/$defs/{target.__name__}"} for name, target in TARGETS.items()},
+    }
+    names = {"type": "array", "items": {"type": "string"}}
+    properties["columns"] = {"anyOf": [{"type": "object", "additionalProperties": {"type": ["string", "null"]}}, names]}
+    definitions["Export"]["required"] = ["table", "as", "to"]
+    schema["properties"]["exports"] = {"type": ["object", "null"], "additionalProperties": {"$ref": "#/$defs/Export"}}
 
 
 def _mask_schema() -> dict[str, Any]:

@@ -11,6 +11,7 @@ FILE_TEXTS: Final = {
     "model": ("Headwater model header", "The YAML of a model: in its SQL file's leading comment, in a sidecar, or as the arguments of @model."),
     "sidecar": ("Headwater sidecar", "models/<schema>/_<name>.yml: headers of the folder's models, where they don't stand in the SQL files."),
     "unit-test": ("Headwater unit test", "tests/<name>.yaml: given these input rows, expect those output rows. One test, or a list."),
+    "export": ("Headwater exports", "exports/<name>.yaml: tables written to other systems, each to one: only what changed, as a principal sees it."),
     "policy": ("Headwater policies", "policies/<name>.yaml: who may do what, and what they see instead of a value. All files count together."),
 }
 
@@ -41,6 +42,55 @@ _ACTIONS = {
 
 #: Descriptions by resource and key.
 FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
+    "ExportFile": {"exports": "Exports by name."},
+    "Export": {
+        **{key: _SHARED[key] for key in ("description", "owner", "tags")},
+        "table": "The table that is sent.",
+        "as": "The user as whom it is read; one with a grant of export on the table, or owner.",
+        "purpose": "The purpose that is stated.",
+        "key": "Columns that identify a row; left out, the table's own key.",
+        "to": "Where it is sent: one destination with its settings.",
+        "columns": "The columns sent, each with its name there; or a list. Left out: all that the user sees.",
+        "deletes": "What becomes of rows that are gone: delete, ignore or fail.",
+        "batch": "Rows of one request or transaction.",
+        "rate": "How many requests are made at most: 10/s, 600/min.",
+        "patience": "How long a batch is tried again while the destination doesn't answer.",
+        "max_dead": "The share of rows that may wait as refused before the run stops: 1%.",
+        "max_deletes": "The share of rows that one run may delete: 50%.",
+    },
+    "PostgresTarget": {"dsn": "postgresql://user:password@host/database", "table": "The table there.", "create": "Make it when it isn't there."},
+    "MySqlTarget": {
+        "dsn": "mysql://user:password@host/database",
+        "table": "The table there.",
+        "create": "Make it when it isn't there.",
+        "tls": "verify, or off to give encryption up.",
+        "ca": "A file of certificates to trust.",
+    },
+    "HttpTarget": {
+        "url": "The endpoint.",
+        "method": "POST, PUT or PATCH.",
+        "headers": "Headers by name, such as Authorization.",
+        "timeout": "How long an answer is waited for.",
+        "ca": "A file of certificates to trust.",
+    },
+    "FilesTarget": {
+        "path": "The folder, or s3://bucket/prefix.",
+        "format": "parquet, csv or ndjson.",
+        "key_id": "The access key; else AWS_ACCESS_KEY_ID.",
+        "secret": "Its secret; else AWS_SECRET_ACCESS_KEY.",
+        "session_token": "A session's token; else AWS_SESSION_TOKEN.",
+        "region": "The bucket's region; else AWS_REGION.",
+        "endpoint": "A store that isn't Amazon's; else AWS_ENDPOINT_URL.",
+        "url_style": "path or vhost.",
+        "use_ssl": "false to give encryption up.",
+    },
+    "RedisTarget": {"url": "redis://host:6379, or rediss:// for TLS.", "stream": "The stream.", "max_length": "About how many entries it keeps."},
+    "NatsTarget": {
+        "url": "nats://host:4222, or tls://.",
+        "subject": "The subject.",
+        "stream": "The stream to make when none takes the subject.",
+        "ca": "A file of certificates to trust.",
+    },
     "ProjectConfig": {
         "name": "The project's name: letters, digits, _ and -.",
         "timezone": "The time zone of dates and of now() in models, such as Europe/Oslo.",

@@ -209,7 +209,9 @@ class _Judge:
         for deny in self._policies.deny:
             # who is denied something of the lake isn't allowed it on the whole
             is_on = self._resource.table is None or self._is_on(deny.on)
-            if deny.action != self._action or not self._is_about(deny) or not is_on:
+            # what somebody may not even read can't be sent out for them
+            is_meant = deny.action == self._action or (deny.action == "select" and self._action == "export")
+            if not is_meant or not self._is_about(deny) or not is_on:
                 continue
             what = f"deny {deny.action} {', '.join(map(str, deny.on))}"
             labels = [pattern for pattern in deny.on if isinstance(pattern, LabelPattern)]

@@ -1,4 +1,4 @@
-"""The keys behind keyed masks, from a project's keyring."""
+"""The keys behind keyed masks and the hashes of exported rows, from a project's keyring."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def mask_keys(keyring: Keyring) -> MaskKeys:
         newest.version,
         tuple((one.version, _derived(one, "token")) for one in former),
     )
+
+
+def export_key(keyring: Keyring) -> str:
+    """The key behind the hashes of exported rows. It stays when keys are rotated: with another one, every row would count as changed."""
+    return _derived(keyring.versions("masks")[-1], "export")
 
 
 def _derived(key: DataKey, what: str) -> str:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 #: Schemas no project may define tables in: the lake's system tables and the databases' own.
-RESERVED_SCHEMAS = frozenset({"headwater", "information_schema", "pg_catalog", "main", "temp", "system"})
+RESERVED_SCHEMAS = frozenset({"headwater", "headwater_exports", "information_schema", "pg_catalog", "main", "temp", "system"})
 #: Columns Headwater adds to every stream's table; no contract may name them.
 LOAD_ID_COLUMN = "_hw_load_id"
 LOADED_AT_COLUMN = "_hw_loaded_at"
@@ -14,6 +14,8 @@ LOADED_AT_COLUMN = "_hw_loaded_at"
 FILE_COLUMN = "_hw_file"
 TECHNICAL_COLUMNS = (LOAD_ID_COLUMN, LOADED_AT_COLUMN, FILE_COLUMN)
 SYSTEM_SCHEMA = "headwater"
+#: Where the lake keeps what each export has acknowledged.
+EXPORTS_SCHEMA = "headwater_exports"
 
 
 def exclusion_of(column: str) -> str:

@@ -65,7 +65,7 @@ class StreamColumn(HasChecks):
     renamed_from: str | None = None
 
 
-def _parse_share(value: Any) -> Any:
+def parse_share(value: Any) -> Any:
     """`1%` or 0.01."""
     is_percentage = isinstance(value, str) and value.strip().endswith("%")
     try:
@@ -79,7 +79,7 @@ def _parse_share(value: Any) -> Any:
 
 _Share = Annotated[
     float,
-    BeforeValidator(_parse_share),
+    BeforeValidator(parse_share),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "examples": ["1%"]}]}),
 ]
 

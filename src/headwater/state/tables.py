@@ -196,4 +196,40 @@ audit_chain = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
+#: Runs of exports. `id` is the plan's in the lake; `epoch` is the same for tries of one difference. No value of a row stands here.
+export_runs = sa.Table(
+    "export_runs",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("environment", sa.String, nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(12), nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("snapshot_id", sa.BigInteger),
+    sa.Column("principal", sa.String(128), nullable=False),
+    sa.Column("target", sa.String(64), nullable=False),
+    sa.Column("columns", sa.JSON, nullable=False),
+    sa.Column("batches", sa.BigInteger, nullable=False),
+    sa.Column("acknowledged", sa.BigInteger, nullable=False),
+    sa.Column("inserted", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.BigInteger, nullable=False),
+    sa.Column("dead", sa.BigInteger, nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("finished_at", UtcTime),
+    sa.Column("error_code", sa.String(10)),
+    sa.Column("error_text", sa.String),
+    sa.Index("export_runs_name", "environment", "name", "started_at"),
+)
+
+#: Rows that a destination refused in a run: their places in its plan, never their keys.
+export_refusals = sa.Table(
+    "export_refusals",
+    metadata,
+    sa.Column("plan_id", sa.String(40), primary_key=True),
+    sa.Column("ordinal", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
 version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))

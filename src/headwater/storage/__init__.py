@@ -20,6 +20,7 @@ from headwater.storage.changes import (
     TableState,
 )
 from headwater.storage.consistency import Inconsistency
+from headwater.storage.exported import DeadLetter, Difference, ExportColumn, Exported, Progress, Refused, Rows, read_sql
 from headwater.storage.gate import Access, Described, VisibleColumn, VisibleTable
 from headwater.storage.history import TableDiff, TableVersion
 from headwater.storage.lake import Lake
@@ -35,12 +36,16 @@ __all__ = [
     "Access",
     "BackupReport",
     "Commit",
+    "DeadLetter",
     "Definition",
     "Delete",
     "DeleteAll",
     "DeleteKeys",
     "DeleteWhere",
     "Described",
+    "Difference",
+    "ExportColumn",
+    "Exported",
     "Inconsistency",
     "Lake",
     "LakeState",
@@ -48,11 +53,14 @@ __all__ = [
     "MaintenanceReport",
     "Pin",
     "Position",
+    "Progress",
     "QuarantineClosing",
     "QuarantinedRow",
     "Reading",
+    "Refused",
     "Rejected",
     "RestoreReport",
+    "Rows",
     "Staged",
     "TableChange",
     "TableDiff",
@@ -61,5 +69,6 @@ __all__ = [
     "VisibleColumn",
     "VisibleTable",
     "read_backup",
+    "read_sql",
     "restore_lake",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from headwater.engine import Connection
-from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote
+from headwater.spec.names import EXPORTS_SCHEMA, SYSTEM_SCHEMA, TableName, quote
 from headwater.storage.changes import NEVER_PUBLISHED
 from headwater.storage.core import Core
 from headwater.storage.files import FILES_SQL, LakeFile, files_of
@@ -73,7 +73,7 @@ def _check_tables(core: Core, connection: Connection, state: LakeState) -> list[
         [core.database],
     ).fetchall():
         name = TableName(schema, table)
-        if schema != SYSTEM_SCHEMA:
+        if schema not in (SYSTEM_SCHEMA, EXPORTS_SCHEMA):
             physical.setdefault(name.key, {})[column.lower()] = type_name
             names[name.key] = name
     known = set()

@@ -20,6 +20,7 @@ from headwater.storage.changes import Commit, LoadRecord, RowChanges, Staged, Ta
 from headwater.storage.commit import CommitWriter
 from headwater.storage.consistency import Inconsistency, check_consistency
 from headwater.storage.core import Core
+from headwater.storage.exported import DeadLetter, Exported
 from headwater.storage.gate import Access, Described, Door, HotReport, VisibleTable
 from headwater.storage.history import TableDiff, TableVersion, diff_table, list_versions
 from headwater.storage.maintenance import ORPHAN_GRACE, READER_GRACE, Maintenance, MaintenanceReport, Pin, list_pins
@@ -292,6 +293,15 @@ class Lake:
     def position_at(self, table: TableName, snapshot: int) -> Mapping[str, Any]:
         """The table's position as of a snapshot; empty when it had none."""
         return self._core.load_position(table, snapshot)
+
+    def exported(self, name: str) -> Exported:
+        """What the export of that name has acknowledged in this environment."""
+        return Exported(self._core, name)
+
+    def dead_letters_as(self, access: Access, name: str, table: TableName) -> list[DeadLetter]:
+        """Rows of a table that an export's destination refused, by their keys. Audited; `access` must see the whole table. Raises TableNotFound."""
+        self._door.vouch(access, table, "export", f"dead letters of the export {name}")
+        return self.exported(name).dead_letters()
 
     def snapshots(self, table: TableName) -> list[TableVersion]:
         """The commits that changed the table, newest first, with the snapshot at which each can still be read. Raises TableNotFound."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headwater.security import OWNER, MaskKeys, Principal
 from headwater.security.audited import Audited
 from headwater.spec.names import TableName
-from headwater.spec.policies import Limits, Policies
+from headwater.spec.policies import Action, Limits, Policies
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +38,8 @@ class Access:
     audit_rows: Callable[[], pa.RecordBatchReader] | None = None
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     database: str | None = None
+    #: By which right tables are read: `export` for what is sent out by an export.
+    action: Action = "select"
 
     @classmethod
     def owner(cls, *, at: datetime | None = None, audit: Callable[[Audited], None] | None = None) -> Access:

@@ -65,7 +65,7 @@ class _Query:
     is_open: bool = False
     #: Those that left so far.
     rows: int = 0
-    action: Action = "select"
+    action: Action | None = None
 
     def record(
         self,
@@ -79,12 +79,16 @@ class _Query:
     ) -> None:
         """Raises what the audit raises: then nothing leaves."""
         if self.access.audit is not None:
-            self.access.audit(self._row(decision, error, tables, columns, action or self.action, rows))
+            self.access.audit(self._row(decision, error, tables, columns, action or self._doing, rows))
+
+    @property
+    def _doing(self) -> Action:
+        return self.action or self.access.action
 
     def end(self) -> None:
         """The query is over. The statement isn't told again."""
         if self.is_open and self.access.audit_end is not None:
-            self.access.audit_end(replace(self._row("allowed", None, (), (), self.action, self.rows), sql="", columns=()))
+            self.access.audit_end(replace(self._row("allowed", None, (), (), self._doing, self.rows), sql="", columns=()))
         self.is_open = False
 
     def _row(

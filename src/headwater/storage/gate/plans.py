@@ -106,6 +106,7 @@ class Plans:
             access.policies.version,
             access.keys,
             access.database,
+            access.action,
             macros,
         )
 

@@ -147,8 +147,8 @@ class Tables:
         columns = [f"{one.table}.{column.name}" for one in resources for column in one.columns if domains_of(access.policies, one, column) & domains]
         return TurningBack(detokenizing_macros(access.keys.tokens, domains), tuple(columns))
 
-    def decide(self, state: TableState, action: Action = "select") -> Decision:
-        return decide(self._access.policies, self._access.principal, action, resource_of(state), at=self._access.at)
+    def decide(self, state: TableState, action: Action | None = None) -> Decision:
+        return decide(self._access.policies, self._access.principal, action or self._access.action, resource_of(state), at=self._access.at)
 
     def _who(self, decision: Decision) -> object:
         names_somebody = any("current_" in where or "session_user" in where for where in _conditions(decision))
@@ -323,7 +323,7 @@ class Tables:
         self.is_cacheable = False
         columns = tuple(Column(column, type_name) for column, type_name in SYSTEM_TABLES[table].items())
         resource = Resource(own, tuple(ColumnLabels(column.name) for column in columns))
-        decision = decide(self._access.policies, self._access.principal, "select", resource, at=self._access.at)
+        decision = decide(self._access.policies, self._access.principal, self._access.action, resource, at=self._access.at)
         right: Action = "quarantine" if table == "quarantine" else "select"
         if not decision.is_allowed and table != "quarantine":
             raise unknown(name)

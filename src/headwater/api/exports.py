@@ -1,0 +1,244 @@
+"""The exports of a project: what leaves the lake, sent, looked at, tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from headwater.api.users import TOKEN_VARIABLE, keyring_of, users_of
+from headwater.errors import ApprovalRefused, HeadwaterError, UsageError
+from headwater.project import LoadedProject
+from headwater.spec.exports import OWNER_NAME, Export
+from headwater.spec.names import EXPORTS_SCHEMA, TableName
+from headwater.spec.runs import RunStatus
+
+if TYPE_CHECKING:
+    from headwater.exporting import ExportResult
+    from headwater.orchestration import Session
+    from headwater.security.principals import Principal
+    from headwater.state.exports import ExportRun
+    from headwater.storage import Access, DeadLetter
+
+_LEASE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ListedExport:
+    """An export as the project defines it. `destination` is its type."""
+
+    name: str
+    table: TableName
+    principal: str
+    destination: str
+    path: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportState:
+    """How an export is: its newest run that had something to send (None: none yet), and how many dead letters wait."""
+
+    name: str
+    table: TableName
+    destination: str
+    newest: ExportRun | None
+    dead: int
+
+
+class Exports:
+    """`project.exports`. Whoever HEADWATER_TOKEN says may run an export when they are an administrator or its principal; without it, it is the owner
+    who calls."""
+
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session]) -> None:
+        self._loaded = loaded
+        self._session = session
+
+    def list(self) -> list[ListedExport]:
+        """All exports, by name. Touches neither lake nor state."""
+        found = sorted(self._loaded.exports.values(), key=lambda export: export.name)
+        return [ListedExport(one.name, one.table_name, one.as_, one.to, one.path, one.description) for one in found]
+
+    def run(
+        self,
+        *names: str,
+        dry_run: bool = False,
+        full: bool = False,
+        allow_deletes: bool = False,
+        on_progress: Callable[[ExportRun], None] = lambda run: None,
+    ) -> Sequence[ExportResult]:
+        """Runs the named exports (none: all), one after the other; what fails stands in the result and doesn't stop the others.
+
+        `dry_run` compares and looks at the destination, and sends nothing. `full` sends every row, whatever was acknowledged. `allow_deletes`
+        lets more rows be deleted than `max_deletes`. Raises UnknownSelection, and what keeps the first from beginning.
+        """
+        exports = [self._loaded.export(name) for name in dict.fromkeys(names)] or [self._loaded.exports[one.name] for one in self.list()]
+        results = []
+        for export in exports:
+            try:
+                results.append(self._run(export, dry_run, full, allow_deletes, on_progress))
+            except HeadwaterError as error:
+                from headwater.exporting import ExportResult
+
+                results.append(ExportResult(export.name, "failed", export.to, error=error))
+        return results
+
+    def _run(
+        self, export: Export, dry_run: bool, full: bool, allow_deletes: bool, on_progress: Callable[[ExportRun], None]
+    ) -> ExportResult:  # fmt: skip
+        from headwater.destinations import open_destination
+        from headwater.exporting import ExportJob, run_export
+        from headwater.orchestration.events import Recorder
+        from headwater.orchestration.heart import Heart
+        from headwater.security.keys import export_key
+        from headwater.state import new_run_id
+        from headwater.state.exports import ExportRuns
+
+        session = self._session()
+        state, environment = session.state, self._loaded.environment
+        access = self._access(export, session)
+        run_id = new_run_id(session.clock())
+        lost: list[TableName] = []
+        with ExitStack() as undo:
+            if not dry_run:
+                state.mark_crashed(environment)
+                state.start_run(run_id, environment=environment, command="export", selection=[f"export:{export.name}"], started_at=session.clock())
+                outcome = _Outcome()
+                undo.callback(lambda: state.finish_run(run_id, outcome.status, finished_at=session.clock()))
+                lease = state.acquire(environment, [TableName(EXPORTS_SCHEMA, export.name)], run_id, _LEASE_SECONDS, {})
+                undo.enter_context(Heart(state, lease, Recorder(run_id, state, session.clock), lost.extend))
+            destination = undo.enter_context(open_destination(export, project_dir=self._loaded.directory, environ=self._loaded.environ))
+            result = run_export(
+                ExportJob(
+                    id=run_id,
+                    export=export,
+                    lake=session.lake,
+                    access=access,
+                    runs=ExportRuns(state, environment),
+                    destination=destination,
+                    secret=export_key(keyring_of(self._loaded)),
+                    clock=session.clock,
+                    macros=self._loaded.macros,
+                    is_ours=lambda: not lost,
+                    on_progress=on_progress,
+                    is_full=full,
+                    dry_run=dry_run,
+                    allow_deletes=allow_deletes,
+                )
+            )
+            if not dry_run:
+                outcome.status = "succeeded"
+            return result
+
+    def status(self, *names: str) -> Sequence[ExportState]:
+        """How the named exports (none: all) are, by name."""
+        from headwater.state.exports import ExportRuns
+
+        session = self._session()
+        runs = ExportRuns(session.state, self._loaded.environment)
+        wanted = [self._loaded.export(name) for name in names] or [self._loaded.exports[one.name] for one in self.list()]
+        return [
+            ExportState(one.name, one.table_name, one.to, runs.newest(one.name), len(session.lake.exported(one.name).dead_letters()))
+            for one in wanted
+        ]
+
+    def history(self, name: str, *, limit: int = 20) -> Sequence[ExportRun]:
+        """The newest runs of an export that had something to send, newest first."""
+        from headwater.state.exports import ExportRuns
+
+        return ExportRuns(self._session().state, self._loaded.environment).list(self._loaded.export(name).name, limit=limit)
+
+    def check(self, name: str) -> str:
+        """Connects to an export's destination and says what answered. Raises DestinationUnreachable, DestinationRefused, UnresolvedReference."""
+        from headwater.destinations import open_destination
+
+        with open_destination(self._loaded.export(name), project_dir=self._loaded.directory, environ=self._loaded.environ) as destination:
+            return destination.check()
+
+    # -- dead letters ------------------------------------------------------------------------------------------------
+
+    def dead(self, name: str) -> Sequence[DeadLetter]:
+        """Rows that the destination refused and that wait, the oldest first, each by its key. Raises TableNotFound for who may not see them."""
+        session = self._session()
+        export = self._loaded.export(name)
+        caller = self._caller(export, session)
+        return session.lake.dead_letters_as(self._access_of(caller, session), export.name, export.table_name)
+
+    def retry_dead(self, name: str, *ids: str) -> int:
+        """Lets refused rows (none named: all) be sent by the next run, as they are then; says how many."""
+        return self._change_dead(name, ids, drop=False)
+
+    def drop_dead(self, name: str, *ids: str) -> int:
+        """Gives refused rows up (none named: all), until their values change; says how many."""
+        return self._change_dead(name, ids, drop=True)
+
+    def _change_dead(self, name: str, ids: Sequence[str], *, drop: bool) -> int:
+        known = [letter.id for letter in self.dead(name)]
+        unknown = [one for one in ids if one not in known]
+        if unknown:
+            raise UsageError(f"no dead letter waits under {unknown[0]!r}", hint=f"headwater export dead list {name} shows their ids")
+        return self._session().lake.exported(self._loaded.export(name).name).change_dead(ids or known, drop=drop)
+
+    # -- who ---------------------------------------------------------------------------------------------------------
+
+    def _caller(self, export: Export, session: Session) -> Principal:
+        """Raises AuthenticationFailed, ApprovalRefused."""
+        from headwater.security.principals import OWNER
+
+        token = self._loaded.environ.get(TOKEN_VARIABLE)
+        if not token:
+            return OWNER
+        caller = users_of(self._loaded, session.state).login_token(token, door="local")
+        if not caller.is_admin and caller.name != export.as_:
+            raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=f"an administrator, or {export.as_}")
+        return caller
+
+    def _access(self, export: Export, session: Session) -> Access:
+        """What the export's principal may send out. Raises ExportRefused for one that isn't there."""
+        from headwater.errors import ExportRefused
+        from headwater.security.principals import OWNER
+
+        caller = self._caller(export, session)
+        if export.as_ == OWNER_NAME:
+            if caller.kind != "owner":
+                raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected="the owner, as whom it goes")
+            return self._access_of(OWNER, session)
+        users = users_of(self._loaded, session.state)
+        try:
+            found = users.find(export.as_)
+        except UsageError:
+            raise ExportRefused(
+                f"there is no user {export.as_}, as whom the export {export.name} goes",
+                state="nothing was sent",
+                hint=f"headwater user add {export.as_} --service --oidc, and a role with `export: {export.table}` in policies/",
+            ) from None
+        info = next(user for user in users.list() if user.name == found.name)
+        if info.is_disabled:
+            raise ExportRefused(f"{found.name} is disabled", state="nothing was sent", hint=f"headwater user enable {found.name}")
+        return self._access_of(replace(found, purpose=export.purpose), session)
+
+    def _access_of(self, principal: Principal, session: Session) -> Access:
+        from headwater.security.audit import AuditLog
+        from headwater.security.keys import mask_keys
+        from headwater.security.network import limits_of
+        from headwater.storage import Access
+
+        policies = users_of(self._loaded, session.state).policies()
+        audit = AuditLog(session.state, self._loaded.environment)
+        return Access(
+            principal,
+            policies,
+            mask_keys(keyring_of(self._loaded)),
+            session.clock(),
+            limits_of(policies, principal),
+            audit=audit.append,
+            audit_end=audit.append,
+            action="export",
+        )
+
+
+class _Outcome:
+    """How the run is written down when it is over."""
+
+    status: RunStatus = "failed"

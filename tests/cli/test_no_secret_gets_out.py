@@ -140,7 +140,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str
     for source in ("far", "far_url", "default", "my", "web", "bucket", "code", "near"):
         for command in (("check", source), ("discover", source)):
             hw("source", *command, "--debug")
-    assert hw("run", "--debug").returncode == 1
+    # those that can't be reached are tried again after pauses: two of them are enough
+    assert hw("run", "code.*", "near.*", "far_url.*", "web.*", "marts.*", "--debug").returncode == 1
     assert hw("run", "marts.people", "--debug").returncode == 0
     assert "succeeded" in hw("status").stdout + hw("history").stdout
     hw("reload", "code.good")
@@ -197,7 +198,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str
 
     keyring = Keyring(KeysConfig(provider="env"), project_dir=folder, environ=environ)
     for entry in keyring.entries():
-        key = next(one.key for one in keyring.versions(entry.purpose) if one.version == entry.version)  # type: ignore[arg-type]
+        key = next(one.key for one in keyring.versions(entry.purpose) if one.version == entry.version)
         made[f"the key {entry.purpose} {entry.version}"] = key.hex()
     return folder, said, made
 

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [NAME ...] [--quick] [--no-peers]
 
-Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`, `gate`, `doors`, `wire`; without any, all of them. `crash`
+Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`, `gate`, `tokens`, `doors`, `wire`; without any, all of them. `crash`
 (`make stress`) is run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers (dbt-duckdb,
 SQLMesh, dlt) are installed into `.peers-venv` if that works.
 """
@@ -54,6 +54,7 @@ def commands(quick: bool, peers: Path | None) -> dict[str, list[str]]:
         "lineage": ["bench_lineage.py"],
         "doors": ["bench_doors.py", *(["--rows", "100000"] if quick else []), *rounds],
         "wire": ["bench_wire.py", *(["--rows", "100000", "--seconds", "2"] if quick else []), *rounds],
+        "tokens": ["bench_tokens.py", *(["--rows", "500000", "--distinct", "100000"] if quick else []), *rounds],
         "gate": ["bench_gate.py", *(["--rows", "1000000"] if quick else []), *rounds],
         "crash": ["bench_crash.py", *(["--rounds", "20"] if quick else [])],
     }

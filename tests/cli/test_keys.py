@@ -108,6 +108,7 @@ def test_keys_are_made_listed_and_rotated(tmp_path: Path, hw: HwType) -> None:
     assert len(hw(folder, "keys", "init", "--print").out.strip()) == 64
     assert not (folder / ".headwater" / "keys").exists()
     hw(folder, "keys", "init")
+    assert ("keys", "ok") in {(one["subject"], one["status"]) for one in hw(folder, "doctor", "--json").json}
     assert [one["purpose"] for one in hw(folder, "keys", "list", "--json").json] == ["backups", "masks", "secrets", "state", "tokens"]
     master = (folder / ".headwater" / "keys" / "master").read_text()
     hw(folder, "secrets", "set", "a", input="hush")
@@ -172,6 +173,8 @@ def test_another_machine_without_the_keys_says_what_to_bring(shop: Path, hw: HwT
     (shop / ".headwater" / "keys" / "master").unlink()
     failed = hw(shop, "run", "--full-refresh", expect=1)
     assert "HW-K001" in failed.err
+    said = hw(shop, "doctor", "--json", expect=1).json
+    assert [one["status"] for one in said if one["subject"] == "keys"] == ["failed"]
     assert "master key" in failed.err
     (shop / ".headwater" / "keys" / "keyring.json").write_text("{}")
     assert "HW-K002" in hw(shop, "keys", "list", expect=1).err

@@ -16,7 +16,19 @@ from pydantic import BaseModel
 from headwater import errors
 from headwater.spec import exports, models, policies, sources
 from headwater.spec.checks import CHECK_TYPES
-from headwater.spec.project import EnvironmentConfig, LakeConfig, OidcConfig, PasswordConfig, ProjectConfig, SecurityConfig, ServeConfig, ServeLimits
+from headwater.spec.project import (
+    EnvironmentConfig,
+    KeysConfig,
+    LakeConfig,
+    OidcConfig,
+    PasswordConfig,
+    ProjectConfig,
+    SecretsConfig,
+    SecurityConfig,
+    ServeConfig,
+    ServeLimits,
+    VaultConfig,
+)
 from headwater.spec.sources import Cursor, Parallel, SchemaContract, Source, Stream, StreamColumn
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +44,9 @@ _SETTINGS: list[type[BaseModel]] = [
     SecurityConfig,
     PasswordConfig,
     OidcConfig,
+    KeysConfig,
+    SecretsConfig,
+    VaultConfig,
     ServeConfig,
     ServeLimits,
     Source,

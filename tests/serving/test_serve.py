@@ -17,9 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import adbc_driver_flightsql.dbapi
+import duckdb
 import psycopg
 import pytest
 from adbc_driver_flightsql import DatabaseOptions
+
+from headwater.secrets import Keyring
+from headwater.security.keys import mask_keys
+from headwater.security.tokenizing import token_sql
+from headwater.spec.names import quote_literal
+from headwater.spec.project import KeysConfig
 
 PROGRAM = Path(sys.executable).with_name("headwater")
 
@@ -34,7 +41,13 @@ roles:
     grants:
       - select: m.orders
         unmask: [pii]
+  hunter:
+    grants:
+      - select: m.orders
+      - detokenize: {label: pii.email}
+        purpose: [fraud]
 groups:
+  hunters: {roles: [hunter], members: [fay]}
   analysts: {roles: [analyst], members: [ada]}
   helpers: {roles: [support], members: [sue]}
 masks:
@@ -85,7 +98,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     (folder / "policies" / "all.yaml").write_text(POLICIES)
     headwater(folder, "run")
     tokens = {}
-    for user in ("ada", "sue", "eve"):
+    for user in ("ada", "sue", "eve", "fay"):
         headwater(folder, "user", "add", user)
         tokens[user] = headwater(folder, "user", "token", user).strip()
     log = folder / "serve.log"
@@ -156,6 +169,29 @@ def test_a_view_is_read_by_its_own_grant(shop: Shop) -> None:
 def test_parameters_reach_the_lake(shop: Shop) -> None:
     with shop.postgres("sue") as connection:
         assert connection.execute("SELECT id FROM m.orders WHERE country = %s AND amount > %s", ("NO", 15)).fetchall() == [(3,)]
+
+
+def test_tokens_are_turned_back_for_a_purpose_that_the_session_states(shop: Shop) -> None:
+    keys = mask_keys(Keyring(KeysConfig(), project_dir=shop.folder, environ={})).tokens
+    token = duckdb.sql(f"SELECT {token_sql(quote_literal('ada@x.no'), keys, 'pii.email')}").fetchall()[0][0]
+    sql = "SELECT detokenize(%s), id FROM m.orders WHERE detokenize(%s) = 'ada@x.no' ORDER BY id LIMIT 1"
+    with shop.postgres("fay", options="-c headwater.purpose=fraud") as connection:
+        assert connection.execute(sql, (token, token)).fetchall() == [("ada@x.no", 1)]
+    with shop.postgres("fay", autocommit=True) as connection:
+        with pytest.raises(psycopg.Error, match="no purpose"):
+            connection.execute(sql, (token, token))
+        connection.execute("SET headwater.purpose = 'fraud'")
+        assert connection.execute(sql, (token, token)).fetchall() == [("ada@x.no", 1)]
+    with shop.postgres("ada", options="-c headwater.purpose=fraud") as connection, pytest.raises(psycopg.Error, match="can't be turned back"):
+        connection.execute(sql, (token, token))
+    headwater(shop.folder, "keys", "rotate", "tokens")  # taken up while it runs
+    with shop.postgres("fay", options="-c headwater.purpose=fraud") as connection:
+        assert connection.execute(sql, (token, token)).fetchall() == [("ada@x.no", 1)]
+    rows = json.loads(headwater(shop.folder, "audit", "list", "--user", "fay", "--action", "detokenize", "--format", "json"))
+    counts = [row["record"]["rows"] for row in rows if row["record"]["decision"] == "allowed" and row["record"]["rows"] is not None]
+    assert len(counts) >= 3
+    assert all(count >= 1 for count in counts)
+    assert not any(token in json.dumps(row) or "ada@x.no" in row["record"]["error"] for row in rows if row["record"]["error"])
 
 
 def test_each_query_is_in_the_audit(shop: Shop) -> None:

@@ -199,6 +199,26 @@ def test_an_encrypted_lake_is_encrypted_whatever_the_settings_say_later(tmp_path
         assert not [path for path in files if secret in path.read_bytes()]
 
 
+def test_ducklake_keeps_the_keys_and_the_extremes_of_its_files_in_clear_in_the_catalog(tmp_path: Path) -> None:
+    """Why SECURITY.md says that the catalog must be kept as the data is, and why backups of it are sealed."""
+    with make_place(tmp_path, "sqlite", encrypted=True) as place:
+        lake = place.open()
+        put(lake, "SELECT 'the greatest value' AS id, 3 AS n", TableName("a", "b"), as_files=False)
+        assert lake.address.path is not None
+        meta = "__ducklake_metadata_lake"
+        path, key = lake.read_as_system(
+            f"SELECT f.path, f.encryption_key FROM {meta}.ducklake_data_file f JOIN {meta}.ducklake_table t USING (table_id) WHERE t.table_name = 'b'"
+        ).fetchall()[0]
+        (file,) = list((tmp_path / "data").rglob(path))
+        assert b"the greatest value" not in file.read_bytes()
+        with Engine() as other, other.connection() as connection:
+            other.load("httpfs")
+            sql = f"SELECT id FROM read_parquet('{file}', encryption_config = {{footer_key_value: from_base64('{key}')}})"
+            assert connection.execute(sql).fetchall() == [("the greatest value",)]
+        extremes = f"SELECT max_value FROM {meta}.ducklake_file_column_stats"
+        assert ("the greatest value",) in lake.read_as_system(extremes).fetchall()
+
+
 def test_a_file_added_twice_is_told(lake: Lake) -> None:
     staged = change(lake, "SELECT 1 AS id", as_files=True)
     lake.commit([staged])

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from headwater import errors
 from headwater.api.results import Finding
+from headwater.api.users import keyring_of
 from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
 from headwater.project import LoadedProject
@@ -20,7 +21,7 @@ _EXTENSIONS = {"postgres": "postgres_scanner", "mysql": "mysql_scanner", "sqlite
 
 def findings(project: LoadedProject) -> list[Finding]:
     """What was looked at, each with how it is."""
-    found = [*_installation(project), _files(project)]
+    found = [*_installation(project), _files(project), *_keys(project)]
     try:
         session = open_session(project, create=False)
     except (errors.LakeError, errors.StateError, errors.ProjectError, errors.QueryError, errors.SourceError, errors.ProtectionError) as error:
@@ -68,6 +69,21 @@ def _files(project: LoadedProject) -> Finding:
     if project.warnings:
         return Finding("project", "warning", f"{said}; {len(project.warnings)} doubtful", "headwater lint")
     return Finding("project", "ok", said)
+
+
+def _keys(project: LoadedProject) -> Iterator[Finding]:
+    """Whether the master key opens the keyring. Of a project that has none yet there is nothing to say."""
+    keyring = keyring_of(project)
+    try:
+        known = keyring.entries()
+        for one in known:
+            if one.is_newest:
+                keyring.newest(one.purpose)
+    except (errors.ProtectionError, errors.UsageError, errors.MissingDependency) as error:
+        yield Finding("keys", "failed", _words(error), error.hint or "")
+        return
+    if known:
+        yield Finding("keys", "ok", f"{len(known)} in {keyring.path.name}, and the master key opens them")
 
 
 def _lake(lake: Lake) -> Iterator[Finding]:

@@ -80,12 +80,14 @@ class Sources:
 
     @contextmanager
     def _connector(self, source: Source) -> Iterator[Connector]:
-        from headwater.sources import open_connector  # drivers and their like: only where a source is talked to
+        from headwater.sources import open_connector, unspoken  # drivers and their like: only where a source is talked to
 
         project = self._loaded
-        connector = open_connector(source, project_dir=project.directory, environ=project.environ, security=project.config.security)
+        directory, environ, security = project.directory, project.environ, project.config.security
+        connector = open_connector(source, project_dir=directory, environ=environ, security=security)
         try:
-            yield connector
+            with unspoken(source, source.streams.values(), project_dir=directory, environ=environ, security=security):
+                yield connector
         finally:
             connector.close()
 

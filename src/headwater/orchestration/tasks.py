@@ -180,7 +180,7 @@ class Worker:
             is_cancelled=self.is_cancelled,
             resolve=partial(resolved_stream, project_dir=project.directory, environ=project.environ, security=project.config.security),
         )
-        with unspoken(stream, project_dir=project.directory, environ=project.environ, security=project.config.security):
+        with unspoken(source, [stream], project_dir=project.directory, environ=project.environ, security=project.config.security):
             prepared = prepare_load(self.session.lake, connector, source, name, context)
         task.rows_rejected = prepared.rows_rejected
         task.note = prepared.note

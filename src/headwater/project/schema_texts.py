@@ -107,6 +107,28 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
     "SecurityConfig": {
         "passwords": "What is asked of people's passwords.",
         "oidc": "OpenID Connect providers whose tokens are taken, by a name of your own.",
+        "keys": "Where the master key and the keyring are.",
+        "secrets": "Where ${secret:NAME} is looked for.",
+    },
+    "KeysConfig": {
+        "provider": "Where the master key is: file, env, or what an installed package brings.",
+        "keyring": "The file of all other keys, wrapped by the master key.",
+        "file": "The master key of the provider file.",
+        "variable": "The variable of the provider env.",
+        "options": "What a package's provider is given.",
+    },
+    "SecretsConfig": {
+        "providers": "Where secrets are looked for, in this order, after the variable HEADWATER_SECRET_NAME.",
+        "file": "The file that `headwater secrets` keeps.",
+        "vault": "A server that speaks the HTTP of Vault's key-value store, version 2.",
+    },
+    "VaultConfig": {
+        "address": "https://..; http:// for this machine alone.",
+        "mount": "The key-value store.",
+        "token": "What says who asks; ${env:VAULT_TOKEN} by default.",
+        "namespace": "The server's namespace.",
+        "ca": "A PEM file of the authorities that its certificate may come from; the system's by default.",
+        "timeout": "How long an answer may take.",
     },
     "PasswordConfig": {
         "min_length": "The fewest characters of a password.",

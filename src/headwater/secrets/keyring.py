@@ -39,7 +39,7 @@ T = TypeVar("T")
 class KeyInfo:
     """A key as lists show it. `is_newest`: it is used for what is new; older ones open what they sealed."""
 
-    purpose: str
+    purpose: Purpose
     version: int
     id: str
     created_at: str
@@ -205,7 +205,8 @@ class Keyring:
         names = {"purpose": str, "version": int, "id": str, "created_at": str, "wrapped": str}
         rows = found.get("keys") if isinstance(found, dict) and found.get("format") == _FORMAT else None
         if not isinstance(rows, list) or not all(
-            isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in names.items()) for row in rows
+            isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in names.items()) and row["purpose"] in PURPOSES
+            for row in rows
         ):
             raise _broken(self.path, "something else")
         return sorted(rows, key=lambda row: int(row["version"]))

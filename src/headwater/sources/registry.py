@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import import_module
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from headwater.errors import HeadwaterError, MissingDependency, ProtectionError, UnresolvedReference, UsageError
+from headwater.errors import HeadwaterError, MissingDependency, ProtectionError, UnresolvedReference, UsageError, UserCodeError
 from headwater.secrets import redact, referenced, resolve
 from headwater.sources.connector import Connector, ConnectorContext
 from headwater.spec.project import SecurityConfig
@@ -103,14 +103,24 @@ def resolved_stream(stream: Stream, *, project_dir: Path, environ: Mapping[str, 
 
 
 @contextmanager
-def unspoken(stream: Stream, *, project_dir: Path, environ: Mapping[str, str], security: SecurityConfig = _DEFAULTS) -> Iterator[None]:
-    """Inside it, errors leave without the values that the references of the stream's `table`, `query` and `options` stand for."""
+def unspoken(
+    source: Source, streams: Iterable[Stream], *, project_dir: Path, environ: Mapping[str, str], security: SecurityConfig = _DEFAULTS
+) -> Iterator[None]:
+    """Inside it, errors leave without the values that references stand for in `table`, `query` and `options` of the streams.
+
+    An error of the user's own code, which may say anything, leaves without those of the whole source, and without what it came from.
+    """
     try:
         yield
     except HeadwaterError as error:
-        given = (stream.table, stream.query, stream.options)
+        given: list[object] = [(stream.table, stream.query, stream.options) for stream in streams]
+        if isinstance(error, UserCodeError):
+            given += [source.connection, source.options]
         with suppress(UnresolvedReference, ProtectionError):
             secrets = referenced(given, project_dir=project_dir, environ=environ, security=security)
             error.what = redact(error.what, secrets)
             error.expected, error.found, error.hint = (text and redact(text, secrets) for text in (error.expected, error.found, error.hint))
+            if isinstance(error, UserCodeError):
+                error.user_traceback = redact(error.user_traceback, secrets)
+                error.__cause__, error.__suppress_context__ = None, True
         raise

@@ -676,6 +676,12 @@ def _locked(node: exp.Expr) -> exp.Expr:
     raise Refused("FOR UPDATE and FOR SHARE: rows aren't locked here")
 
 
+def _detokenized(node: exp.Expr) -> exp.Expr:
+    """The gate's own function: text for a text."""
+    node.type = exp.DataType.build("varchar")
+    return node
+
+
 RULES: Final[dict[str, Rule]] = {
     "Div": _div,
     "Mod": _mod,
@@ -719,4 +725,5 @@ RULES: Final[dict[str, Rule]] = {
     "hw_kept_btrim()": _trimmed("TRIM"),
     "hw_kept_power()": _power,
     "hw_kept_pow()": _power,
+    "detokenize()": _detokenized,
 }

@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lakes import POSTGRES, Place, T, change, make_place, put, rows
+from lakes import POSTGRES, Place, T, change, make_place, put, query, rows
 
 from headwater.engine import Engine
 from headwater.errors import HeadwaterError, LakeError, LakeFormatError, LakeReadOnly, LakeUnavailable, NetworkFileSystem, StorageFull, UsageError
 from headwater.spec.project import LakeConfig
-from headwater.storage import Lake
+from headwater.storage import Lake, core, opening
 from headwater.storage.catalog import CatalogAddress, refuse_network_file_system
 
 
@@ -128,6 +128,26 @@ def test_a_wrong_data_folder_is_told_before_anything_is_written(place: Place) ->
     place.config = place.config.model_copy(update={"data": "elsewhere"})
     with pytest.raises(LakeError, match="isn't where"):
         place.open()
+
+
+@pytest.mark.parametrize("moment", ["_create", "_owner_of", "create_statements"])
+def test_a_lake_that_another_process_makes_meanwhile_is_opened(both_places: Place, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Whenever the other comes between: before we look whose folder it is, after it, or when our transaction has begun."""
+    step = getattr(opening, moment)
+    others: list[Lake] = []
+
+    def lose_the_race(*arguments: object) -> object:
+        found = step(*arguments) if moment == "_owner_of" else None
+        if not others:
+            monkeypatch.setattr(opening, moment, step)
+            others.append(both_places.open())
+        return found if moment == "_owner_of" else step(*arguments)
+
+    monkeypatch.setattr(core, "LOCK_PATIENCE_SECONDS", 0.1)  # the other comes while we hold the lock: correctness never rests on it
+    monkeypatch.setattr(opening, moment, lose_the_race)
+    lake = both_places.open()
+    assert query(lake, "SELECT count(*) FROM lake.headwater.format") == [(1,)]
+    assert put(lake, "SELECT 1 AS id") > 0
 
 
 def test_closing_gives_the_catalog_free_at_once(place: Place) -> None:

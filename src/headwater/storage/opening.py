@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from headwater.engine import Engine
+from headwater.engine import Connection, Engine
 from headwater.errors import HeadwaterError, LakeError, LakeFormatError, LakeReadOnly, LakeUnavailable, SqlBindError
 from headwater.spec.names import quote_literal
 from headwater.spec.project import LakeConfig
@@ -76,14 +76,12 @@ def _check(core: Core, *, create: bool) -> None:
     if found is None:
         if core.read_only or not create:
             raise LakeUnavailable("there is no lake here yet", expected=core.address.describe(), hint="run `headwater run` first")
-        _refuse_foreign_data(core, None)
-        core.write(lambda: _create(core), "making the lake's system tables")
-        found = _format_of(core)
-    if found is None or found[0] > FORMAT_VERSION:
+        found = core.write(lambda: _create(core), "making the lake's system tables")
+    if found[0] > FORMAT_VERSION:
         raise LakeFormatError(
             "the lake was written by a newer version of headwater",
             expected=f"format {FORMAT_VERSION} or older",
-            found=f"format {found[0] if found else 'unknown'}",
+            found=f"format {found[0]}",
             state="nothing was changed",
             hint="upgrade headwater: pip install --upgrade headwater",
         )
@@ -95,31 +93,40 @@ def _format_of(core: Core) -> tuple[int, str] | None:
     """The newest format recorded in the lake, and the lake's id; None where there are no system tables yet."""
     with core.engine.connection() as connection:
         try:
-            row = patiently(lambda: connection.execute(f"SELECT max(version), any_value(lake_id) FROM {core.system}.format").fetchone())
+            return patiently(lambda: _read_format(core, connection))
         except SqlBindError:
             return None
+
+
+def _read_format(core: Core, connection: Connection) -> tuple[int, str] | None:
+    row = connection.execute(f"SELECT max(version), any_value(lake_id) FROM {core.system}.format").fetchone()
     return None if row is None or row[0] is None else (int(row[0]), str(row[1]))
 
 
-def _create(core: Core) -> None:
-    """One transaction; whoever loses the race finds the tables made."""
-    if _format_of(core) is not None:
-        return
+def _create(core: Core) -> tuple[int, str]:
+    """The format and the id of the new lake. One transaction; whoever loses the race finds the tables made. Raises LakeError for another's folder."""
+    is_marked = _owner_of(core) is not None  # before the tables: another process that makes this very lake marks its folder when it has done so
+    lake_id = uuid.uuid4().hex
     with core.engine.connection() as connection:
         core.begin(connection)
         try:
             for statement in create_statements(core.database):
                 connection.execute(statement)
+            found = _read_format(core, connection)
+            if found is not None:
+                rollback(connection)
+                return found
+            if is_marked:
+                _refuse_foreign_data(core, None)
             rows = SystemRows()
-            rows.add(
-                "format", {"version": FORMAT_VERSION, "lake_id": uuid.uuid4().hex, "written_by": _package_version(), "created_at": datetime.now(UTC)}
-            )
+            rows.add("format", {"version": FORMAT_VERSION, "lake_id": lake_id, "written_by": _package_version(), "created_at": datetime.now(UTC)})
             rows.write(connection, core.database)
             boundaries.reached("lake.create")
             connection.execute("COMMIT")
         except BaseException:
             rollback(connection)
             raise
+    return FORMAT_VERSION, lake_id
 
 
 def _package_version() -> str:

@@ -76,6 +76,8 @@ class Verification:
 @dataclass(slots=True)
 class _Waiting:
     row: dict[str, Any]
+    #: Set when the row stands, or when it is its thread's turn to write all that wait.
+    is_called: threading.Event = field(default_factory=threading.Event)
     is_done: bool = False
     error: Exception | None = None
 
@@ -116,7 +118,7 @@ class AuditLog:
         self._environment = environment
         self._queue: list[_Waiting] = []
         self._queue_lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._is_writing = False
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -125,11 +127,11 @@ class AuditLog:
         mine = _Waiting(_row_of(record, self._environment))
         with self._queue_lock:
             self._queue.append(mine)
-        with self._writing:
-            if not mine.is_done:
-                with self._queue_lock:
-                    batch, self._queue = self._queue, []
-                self._write_all(batch)
+            must_wait, self._is_writing = self._is_writing, True
+        if must_wait:
+            mine.is_called.wait()
+        if not mine.is_done:
+            self._write_waiting()
         if mine.error is not None:
             raise AuditUnwritable(
                 "the audit can't be written",
@@ -137,6 +139,19 @@ class AuditLog:
                 state="what was asked for is not done, and nothing is shown",
                 hint="check `state:` in headwater.yaml, and that the store answers",
             ) from mine.error
+
+    def _write_waiting(self) -> None:
+        """Writes what waits, then calls those who waited for it, and the first of those who came meanwhile, to do the same."""
+        with self._queue_lock:
+            batch, self._queue = self._queue, []
+        try:
+            self._write_all(batch)
+        finally:
+            with self._queue_lock:
+                called = [*batch, *self._queue[:1]]
+                self._is_writing = bool(self._queue)
+            for waiting in called:
+                waiting.is_called.set()
 
     def _write_all(self, batch: Sequence[_Waiting]) -> None:
         rows = [waiting.row for waiting in batch]

@@ -80,7 +80,12 @@ class Verification:
 
 @dataclass(slots=True)
 class _Waiting:
-    row: dict[str, Any]
+    """A row on its way; None for somebody who only wants all others to be written."""
+
+    row: dict[str, Any] | None
+    #: Set when the row stands, or when it is its thread's turn to write all that wait.
+    is_called: threading.Event = field(default_factory=threading.Event)
+    #: Nobody waits for it.
     is_patient: bool = False
     is_done: bool = False
     error: Exception | None = None
@@ -123,22 +128,15 @@ class AuditLog:
         self._queue: list[_Waiting] = []
         self._flusher: threading.Timer | None = None
         self._queue_lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._is_writing = False
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def append(self, record: Audited) -> None:
         """Writes one row; it stands when this returns. Threads that come at once share one transaction. Raises AuditUnwritable."""
-        mine = _Waiting(_row_of(record, self._environment))
-        with self._queue_lock:
-            self._queue.append(mine)
-        with self._writing:
-            if not mine.is_done:
-                with self._queue_lock:
-                    batch, self._queue = self._queue, []
-                self._write_all(batch)
-        if mine.error is not None:
-            raise _unwritable(mine.error) from mine.error
+        error = self._wait_for(_Waiting(_row_of(record, self._environment)))
+        if error is not None:
+            raise _unwritable(error) from error
 
     def append_soon(self, record: Audited) -> None:
         """Writes one row together with the next, or within half a second. For what is over: nobody waits for it, nothing is held back by it.
@@ -155,26 +153,51 @@ class AuditLog:
 
     def flush(self) -> None:
         """Writes what waits. Raises AuditUnwritable; then it waits on."""
-        with self._writing:
-            with self._queue_lock:
-                batch, self._queue = self._queue, []
-                flusher, self._flusher = self._flusher, None
-            if flusher is not None:
-                flusher.cancel()
-            if batch:
-                self._write_all(batch)
-        failed = next((waiting for waiting in batch if waiting.error is not None and waiting.is_patient), None)
-        if failed is not None:
-            raise _unwritable(failed.error)
+        with self._queue_lock:
+            flusher, self._flusher = self._flusher, None
+            has_any = bool(self._queue)
+        if flusher is not None:
+            flusher.cancel()
+        if has_any:
+            self._wait_for(_Waiting(None))
+        with self._queue_lock:
+            error = next((waiting.error for waiting in self._queue if waiting.error is not None), None)
+        if error is not None:
+            raise _unwritable(error) from error
 
     def _flush_quietly(self) -> None:
         with suppress(AuditUnwritable):
             self.flush()
 
-    def _write_all(self, batch: Sequence[_Waiting]) -> None:
-        rows = [waiting.row for waiting in batch]
+    def _wait_for(self, mine: _Waiting) -> Exception | None:
+        """What kept the row from being written; None when it stands."""
+        with self._queue_lock:
+            self._queue.append(mine)
+            must_wait, self._is_writing = self._is_writing, True
+        if must_wait:
+            mine.is_called.wait()
+        if not mine.is_done:
+            self._write_waiting()
+        return mine.error
+
+    def _write_waiting(self) -> None:
+        """Writes what waits, then calls those who waited for it, and the first of those who came meanwhile, to do the same."""
+        with self._queue_lock:
+            batch, self._queue = self._queue, []
         try:
-            self._state.write(lambda connection: _append(connection, rows), turn=_APPENDING)
+            self._write_all(batch)
+        finally:
+            with self._queue_lock:
+                heir = next((waiting for waiting in self._queue if not waiting.is_patient), None)
+                self._is_writing = heir is not None
+            for waiting in [*batch, *([heir] if heir is not None else [])]:
+                waiting.is_called.set()
+
+    def _write_all(self, batch: Sequence[_Waiting]) -> None:
+        rows = [waiting.row for waiting in batch if waiting.row is not None]
+        try:
+            if rows:
+                self._state.write(lambda connection: _append(connection, rows), turn=_APPENDING)
         except Exception as error:
             if len(batch) > 1:  # one that can't be written doesn't take the others with it
                 for waiting in batch:
@@ -183,7 +206,7 @@ class AuditLog:
                 batch[0].error = error
                 if batch[0].is_patient:
                     with self._queue_lock:
-                        self._queue.append(_Waiting(batch[0].row, is_patient=True))
+                        self._queue.append(_Waiting(batch[0].row, is_patient=True, error=error))
         for waiting in batch:
             waiting.is_done = True
 

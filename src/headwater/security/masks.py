@@ -75,9 +75,12 @@ def _unless_null(column: str, sql: str) -> str:
 
 
 def _keyed(key: str, column: str, base: str) -> str:
-    """A keyed digest as hexadecimal text: the key goes in twice, so that nobody extends a digest they were shown."""
-    literal = quote_literal(key)
-    return f"sha256({literal} || sha256({literal} || '|' || {_text(column, base)}))"
+    """A keyed digest as hexadecimal text: half of the key goes in before the value, half behind it, so that nobody extends one they saw.
+
+    One digest, over as few blocks as that allows: it is what such a mask costs.
+    """
+    half = (len(key) + 1) // 2
+    return f"sha256({quote_literal(key[:half] + '|')} || {_text(column, base)} || {quote_literal('|' + key[half:])})"
 
 
 def _text(column: str, base: str) -> str:
@@ -98,7 +101,12 @@ def _generalised(argument: object, column: str, type_name: str, base: str) -> st
     if isinstance(argument, str):
         if base not in _TIMES or (argument == "hour" and base == "DATE"):
             return None
-        return f"TRY_CAST(date_trunc({quote_literal(argument)}, {_far_times_as_null(column, type_name, base)}) AS {type_name})"
+        truncated = f"TRY_CAST(date_trunc({quote_literal(argument)}, {_far_times_as_null(column, type_name, base)}) AS {type_name})"
+        if argument == "year" and base in ("DATE", "TIMESTAMP"):
+            # looking a year up among those that most dates are of takes a fourth of the time that cutting a date off takes
+            years = f"list_transform(range(200), lambda y: CAST(make_date(1900 + y, 1, 1) AS {type_name}))"
+            return f"CASE WHEN year({column}) BETWEEN 1900 AND 2099 THEN {years}[year({column}) - 1899] ELSE {truncated} END"
+        return truncated
     if isinstance(argument, int | float) and base in _NUMBERS:
         bucket = f"floor(CAST({column} AS DOUBLE) / {argument}) * {argument}"
         return f"TRY_CAST(CASE WHEN isfinite(CAST({column} AS DOUBLE)) THEN {bucket} END AS {type_name})"
@@ -134,8 +142,10 @@ def _partial(form: object, column: str) -> str:
 
     `form` None: told by the value itself.
     """
+    # the expression is looked for in the last characters alone: in the whole text it takes eight times as long
+    ending = f"CASE WHEN contains({column}, '@') THEN regexp_extract(right({column}, 7), '\\.\\pL{{2,6}}$') ELSE '' END"
     forms = {
-        "email": f"left({column}, 1) || '***@***' || regexp_extract({column}, '@[^@]*(\\.\\pL{{2,6}})$', 1)",
+        "email": f"left({column}, 1) || '***@***' || {ending}",
         "phone": _last(column, 2),
         "card": _last(column, 4),
     }

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
@@ -203,14 +203,24 @@ class HttpDoor:
 
         return await self._in_thread(work)
 
-    async def go_on(self, job: Job, format: Format) -> tuple[list[bytes], bool]:
-        """The bytes of the next batch, and whether there may be more."""
-
-        def work() -> tuple[list[bytes], bool]:
-            batch = job.next()
-            return encoded(format, batch), batch is not None
-
-        return await self._in_thread(work)
+    async def rest(self, job: Job, format: Format) -> AsyncGenerator[list[bytes], None]:
+        """The bytes of all further batches and of the end: one is read while the one before it is encoded."""
+        reading = asyncio.ensure_future(self._in_thread(job.next))
+        try:
+            while True:
+                batch = await reading
+                if batch is not None:
+                    reading = asyncio.ensure_future(self._in_thread(job.next))
+                yield await self._in_thread(encoded, format, batch)
+                if batch is None:
+                    return
+        finally:
+            if not reading.done():
+                job.stop(LEFT)
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # what it says is that the job was stopped, or was said already
 
     def cut(self, client: tuple[str, int] | None) -> None:
         """Ends a client's connection at once."""
@@ -280,7 +290,7 @@ def encoded(format: Format, batch: pa.RecordBatch | None) -> list[bytes]:
 
 
 class _Stream(Response):
-    """The rows of a query as they come. One batch is read while the last is sent: a slow reader costs no memory, one who has gone no time."""
+    """The rows of a query as they come. Few batches are on their way at once: a slow reader costs no memory, one who has gone no time."""
 
     def __init__(self, door: HttpDoor, principal: Principal, sql: str, parameters: Sequence[Any], format: type[Format], style: Style) -> None:
         super().__init__(media_type=format.media_type, headers={"Vary": _VARY, "Cache-Control": "no-store"})
@@ -307,22 +317,28 @@ class _Stream(Response):
 
     async def _send_all(self, job: Job, format: Format, parts: list[bytes], has_more: bool, scope: Scope, send: Send) -> None:
         door = self._door
-        while True:
-            following = asyncio.ensure_future(door.go_on(job, format)) if has_more else None
-            try:
-                for part in parts:
-                    if part:
-                        await _send_in_time(door, scope, send, {"type": "http.response.body", "body": part, "more_body": True})
-            except BaseException:
-                job.stop(LEFT)
-                if following is not None:
-                    with anyio.CancelScope(shield=True):
-                        await asyncio.wait([following])
-                    following.exception()  # what it says is that the job was stopped
-                raise
-            if following is None:
-                break
-            parts, has_more = await following
+        rest = door.rest(job, format) if has_more else None
+        try:
+            ready: list[bytes] | None = parts
+            while ready is not None:
+                following = asyncio.ensure_future(anext(rest, None)) if rest is not None else None
+                try:
+                    for part in ready:
+                        if part:
+                            await _send_in_time(door, scope, send, {"type": "http.response.body", "body": part, "more_body": True})
+                except BaseException:
+                    job.stop(LEFT)
+                    if following is not None:
+                        with anyio.CancelScope(shield=True):
+                            await asyncio.wait([following])
+                        if not following.cancelled():
+                            following.exception()  # what it says is that the job was stopped
+                    raise
+                ready = await following if following is not None else None
+        finally:
+            if rest is not None:
+                with anyio.CancelScope(shield=True):
+                    await rest.aclose()
         await _send_in_time(door, scope, send, {"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -63,6 +63,11 @@ def test_labels_says_where_each_came_from(shop: Path, hw: Any) -> None:
     assert "email VARCHAR pii.email its own definition" in lines(hw(shop, "labels", "crm.people").out)
 
 
+def test_other_rights_are_explained_too(shop: Path, hw: Any) -> None:
+    said = hw(shop, "access", "explain", "ada", "staging.people", "--action", "export", expect=1).out
+    assert said.startswith("ada may not export staging.people")
+
+
 @pytest.mark.parametrize("option", [["--format", "json"], ["--json"]])
 def test_labels_for_programs(shop: Path, hw: Any, option: list[str]) -> None:
     found = hw(shop, "labels", "staging.people", *option).json

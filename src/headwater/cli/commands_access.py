@@ -50,6 +50,18 @@ def _label_rows(found: TableLabels) -> list[list[Any]]:
     return rows
 
 
+class ExplainedAction(StrEnum):
+    """The rights that show rows of tables, or do something with all of them."""
+
+    select = "select"
+    export = "export"
+    quarantine = "quarantine"
+    detokenize = "detokenize"
+    run = "run"
+    publish = "publish"
+    approve = "approve"
+
+
 def access_explain(
     session: Session,
     user: Annotated[str, typer.Argument(metavar="USER", help="A user's name.", show_default=False)],
@@ -58,13 +70,14 @@ def access_explain(
         str | None, typer.Option("--purpose", metavar="PURPOSE", help="As if the session stated this purpose.", show_default=False)
     ] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="As it is at this time; without it now.", show_default=False)] = None,
+    action: Annotated[ExplainedAction, typer.Option("--action", help="By which right.")] = ExplainedAction.select,
     json: JsonOption = False,
 ) -> None:
     """What a user sees of a table, and why.
 
     Which grants and denials decide it, which mask stands before which column, which rows, and until when. Ends with 1 when nothing is seen.
     """
-    found = session.project.access.explain(user, name, purpose=purpose, at=at)
+    found = session.project.access.explain(user, name, purpose=purpose, at=at, action=action.value)
     if json:
         screen.json(found)
     else:
@@ -75,7 +88,10 @@ def access_explain(
 
 def _print_explanation(found: Explanation) -> None:
     what = str(found.table) if len(found.columns) != 1 else f"{found.table}.{found.columns[0].name}"
-    screen.text(f"{found.user} {'sees' if found.is_allowed else 'sees nothing of'} {what}")
+    if found.action == "select":
+        screen.text(f"{found.user} {'sees' if found.is_allowed else 'sees nothing of'} {what}")
+    else:
+        screen.text(f"{found.user} {'may' if found.is_allowed else 'may not'} {found.action} {what}")
     for group in found.groups:
         screen.text(f"in the group {group.group} ({group.origin}): {', '.join(group.roles) or 'no role'}")
     if not found.groups:

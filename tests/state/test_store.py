@@ -324,7 +324,7 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, 
         assert set(store.held_leases("prod")) == {"shop.orders"}
         assert lease.tokens[ORDERS] == 1
         with store._engine.connect() as connection:
-            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == ["0002"]
+            assert connection.execute(sa.select(tables.version.c.version_num)).scalars().all() == [tables.VERSION]
             assert connection.execute(sa.select(sa.func.count()).select_from(tables.users)).scalar() == 0
 
 

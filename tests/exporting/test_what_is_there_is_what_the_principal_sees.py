@@ -57,7 +57,7 @@ def _do(bench: Bench, number: int, step: str, value: Any) -> None:
         case "rows":
             bench.rows(value)
         case "rules":
-            bench.policies = policies(f"v{number}", where=value[0], mask=value[1])
+            bench.policies = policies(f"step {number}", where=value[0], mask=value[1])
         case "die":
             bench.die(value)
         case "refuse":  # rows of that name; None: no more

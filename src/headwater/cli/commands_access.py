@@ -22,6 +22,12 @@ class LabelsFormat(StrEnum):
     json = "json"
 
 
+class ExplainedAction(StrEnum):
+    select = "select"
+    export = "export"
+    quarantine = "quarantine"
+
+
 def labels(
     session: Session,
     table: TableArgument,
@@ -57,6 +63,7 @@ def access_explain(
     purpose: Annotated[
         str | None, typer.Option("--purpose", metavar="PURPOSE", help="As if the session stated this purpose.", show_default=False)
     ] = None,
+    action: Annotated[ExplainedAction, typer.Option("--action", help="By which right it is seen.")] = ExplainedAction.select,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="As it is at this time; without it now.", show_default=False)] = None,
     json: JsonOption = False,
 ) -> None:
@@ -64,7 +71,7 @@ def access_explain(
 
     Which grants and denials decide it, which mask stands before which column, which rows, and until when. Ends with 1 when nothing is seen.
     """
-    found = session.project.access.explain(user, name, purpose=purpose, at=at)
+    found = session.project.access.explain(user, name, action=action.value, purpose=purpose, at=at)
     if json:
         screen.json(found)
     else:

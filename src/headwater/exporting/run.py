@@ -170,7 +170,7 @@ class _Run:
                 expected=f"a grant of `export` on {export.table}, and something of it published",
                 found=error.what if self._job.access.is_owner else None,
                 state="nothing was sent; what was sent before stays at the destination",
-                hint=f"headwater status {export.table}; headwater access explain {who} {export.table}",
+                hint=f"headwater status {export.table}; headwater access explain {who} {export.table} --action export",
             ) from None
         by_name = {name.lower(): (name, type_name) for name, type_name in seen}
         if not export.columns:
@@ -193,7 +193,7 @@ class _Run:
                     f"{who} sees no column {name} in {export.table}",
                     expected=f"one of {', '.join(one for one, _ in by_name.values())}",
                     state="nothing was sent",
-                    hint=f"did you mean {guess}?" if guess else f"headwater access explain {who} {export.table}",
+                    hint=f"did you mean {guess}?" if guess else f"headwater access explain {who} {export.table} --action export",
                 )
             columns.append(ExportColumn(found[0], target, found[1]))
         return columns

@@ -7,6 +7,7 @@ import csv
 import http.server
 import io
 import json
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ class Endpoint:
 
 
 @contextmanager
-def http_server(endpoint: Endpoint) -> Iterator[str]:
+def http_server(endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -132,7 +133,7 @@ def http_server(endpoint: Endpoint) -> Iterator[str]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, headers, answer = endpoint.take(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             if status == 0:
-                self.connection.close()
+                self.close_connection = True
                 return
             self.send_response(status)
             for name, value in headers.items():
@@ -143,9 +144,12 @@ def http_server(endpoint: Endpoint) -> Iterator[str]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # a client that hangs up is no news
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    endpoint.url = f"http://127.0.0.1:{server.server_port}/take"
+    endpoint.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_port}/take"
     try:
         yield endpoint.url
     finally:

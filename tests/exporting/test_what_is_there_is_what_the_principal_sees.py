@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from export_kit import Bench, export, open_bench, policies
+from export_kit import Bench, bench_of, export, open_bench, policies
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from lakes import drop_schema, make_place
+
+from headwater.state.store import StateStore
+from services import require_postgres
 
 ROWS = st.dictionaries(
     st.integers(1, 6), st.tuples(st.sampled_from(["Ada", "Bo", "", "x'y", None]), st.sampled_from(["Oslo", "Bergen", None])), max_size=6
@@ -21,6 +26,7 @@ STEPS = st.lists(
         st.tuples(st.just("rules"), RULES),
         st.tuples(st.just("die"), st.integers(0, 9)),
         st.tuples(st.just("run"), st.none()),
+        st.tuples(st.just("refuse"), st.sampled_from(["Bo", "", None])),
         st.tuples(st.just("forget"), st.none()),
     ),
     min_size=2,
@@ -35,6 +41,10 @@ def test_the_destination_equals_the_table_as_the_principal_sees_it(steps: list[t
         bench.rows({1: ("Ada", "Oslo")})
         for number, (step, value) in enumerate(steps):
             _do(bench, number, step, value)
+        bench.destination.refuses = lambda row: False
+        bench.run()
+        ledger = bench.lake.exported("crm")
+        ledger.change_dead([letter.id for letter in ledger.dead_letters()], drop=False)
         bench.run()
         assert bench.held() == bench.seen()
         sent = len(bench.destination.batches)
@@ -47,14 +57,19 @@ def _do(bench: Bench, number: int, step: str, value: Any) -> None:
         case "rows":
             bench.rows(value)
         case "rules":
-            bench.policies = policies(f"v{number}", where=value[0], mask=value[1])
+            bench.policies = policies(f"step {number}", where=value[0], mask=value[1])
         case "die":
             bench.die(value)
+        case "refuse":  # rows of that name; None: no more
+            bench.destination.refuses = lambda row: value is not None and row.get("name") == value
         case "forget":  # the state store is lost, or an older one came back
             bench.state.write(lambda connection: connection.exec_driver_sql("DELETE FROM export_runs"))
         case _:
             bench.run()
-            assert bench.held() == bench.seen()
+            waiting = {letter.key[0] for letter in bench.lake.exported("crm").dead_letters()}
+            assert {key: row for key, row in bench.held().items() if key not in waiting} == {
+                key: row for key, row in bench.seen().items() if key not in waiting
+            }
 
 
 @pytest.mark.parametrize("at", range(12))
@@ -133,3 +148,27 @@ def test_a_key_of_several_columns_of_other_types(bench: Bench) -> None:
     result = bench.run(spec)
     assert (result.updated, result.deleted) == (1, 4)
     assert list(bench.destination.rows) == [("0.50", "2024-01-03")]
+
+
+@pytest.mark.parametrize("kind", ["sqlite-encrypted", "postgres", "postgres-encrypted"])
+def test_on_every_kind_of_lake_and_state_store(tmp_path: Path, kind: str) -> None:
+    catalog, _, encrypted = kind.partition("-")
+    url = "state.sqlite" if catalog == "sqlite" else f"{require_postgres()}?schema=hw_export_{uuid.uuid4().hex[:10]}"
+    try:
+        with make_place(tmp_path, catalog, encrypted=bool(encrypted)) as place, StateStore.open(url, tmp_path) as state:
+            bench = bench_of(place, state, tmp_path)
+            bench.rows({1: ("Ada", None), 2: ("Bo", None), 3: ("Cy", None)})
+            for at in (1, 3, 5):
+                bench.die(at)
+            bench.rows({2: ("Bo!", None), 4: ("Di", None)})
+            bench.destination.refuses = lambda row: row.get("name") == "Di"
+            bench.run()
+            assert [letter.key for letter in bench.lake.exported("crm").dead_letters()] == [("4",)]
+            bench.destination.refuses = lambda row: False
+            bench.lake.exported("crm").change_dead([letter.id for letter in bench.lake.exported("crm").dead_letters()], drop=False)
+            bench.run()
+            assert bench.held() == bench.seen()
+            assert bench.lake.check_consistency() == []
+    finally:
+        if catalog == "postgres":
+            drop_schema(url.partition("?schema=")[2])

@@ -94,6 +94,15 @@ def test_a_mistake_is_told_at_its_place(project: Path, change: tuple[str, str], 
     assert len(said) == 1, said
 
 
+def test_an_export_that_no_role_allows_is_warned_of(project: Path) -> None:
+    (project / "exports/crm.yaml").write_text(GOOD)
+    (warning,) = [one for one in load_project(project).warnings if one.rule == "export-not-granted"]
+    assert "goes as crm_bot, and no role may export marts.customers" in warning.message
+    (project / "policies").mkdir()
+    (project / "policies/a.yaml").write_text("roles: {exporter: {grants: [{export: marts.*}]}}\n")
+    assert [one for one in load_project(project).warnings if one.rule == "export-not-granted"] == []
+
+
 def test_one_name_in_two_files_is_a_mistake(project: Path) -> None:
     (project / "exports/a.yaml").write_text(GOOD)
     (project / "exports/b.yaml").write_text(GOOD.replace("crm:", "CRM:"))

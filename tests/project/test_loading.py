@@ -203,7 +203,7 @@ def test_models_and_streams_are_found_in_any_case(write):
 
 
 def test_reserved_folders_are_noted_and_not_read(write):
-    directory = write({"exports/crm.yaml": "a: [", "models/a/b.sql": "SELECT 1 AS i", "models/a/notes.yml": "x: 1"})
+    directory = write({"alerts/crm.yaml": "a: [", "models/a/b.sql": "SELECT 1 AS i", "models/a/notes.yml": "x: 1"})
     assert [(problem.rule, problem.severity) for problem in load_project(directory).warnings] == [
         ("folder-not-read", "note"),
         ("ignored-file", "warning"),

@@ -261,7 +261,7 @@ class _Run:
         refused: list[Refused] = []
         try:
             for rows in comparison.batches(as_text=job.destination.takes_text):
-                run = self._deliver(run, rows, shape, difference, refused)
+                run = self._deliver(run, rows, shape, difference, refused, comparison)
                 job.on_progress(run)
             self._exported.finish_plan(Progress(run.id, run.acknowledged, tuple(refused)))
             boundaries.reached("export.folded")
@@ -290,7 +290,7 @@ class _Run:
             return newest.epoch
         return max(int(now.timestamp() * 1000), newest.epoch + 1 if newest is not None else 0)
 
-    def _deliver(self, run: ExportRun, rows: Rows, shape: Shape, difference: Difference, refused: list[Refused]) -> ExportRun:
+    def _deliver(self, run: ExportRun, rows: Rows, shape: Shape, difference: Difference, refused: list[Refused], comparison: Comparison) -> ExportRun:
         """Sends one batch and acknowledges it; gives the run as it is then. Rows it refuses are added to `refused`."""
         job = self._job
         most_dead = max(FEW_DEAD, int(self._export.max_dead * max(difference.rows, difference.known)))
@@ -319,7 +319,11 @@ class _Run:
             deleted=run.deleted + taken["delete"],
             dead=run.dead + len(here),
         )
-        job.runs.acknowledge(run, here)
+        try:
+            job.runs.acknowledge(run, here)
+        except ExportTakenOver:
+            comparison.doubt(rows.batch)
+            raise
         boundaries.reached("export.acknowledged")
         return run
 

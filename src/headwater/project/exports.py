@@ -9,13 +9,15 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from headwater.errors import Location
 from headwater.project.documents import Document, read_document
 from headwater.project.files import ProjectFile
 from headwater.project.problems import Report, keys_of, nearest, nearest_table
 from headwater.project.resources import place_in, validate
 from headwater.project.variables import VarValue
-from headwater.spec.exports import TARGETS, Export
+from headwater.spec.exports import OWNER_NAME, TARGETS, Export
 from headwater.spec.names import TableName
+from headwater.spec.policies import LabelPattern, Policies
 
 _GROUP: Final = "headwater.destinations"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
@@ -47,6 +49,21 @@ def read_exports(files: Iterable[ProjectFile], values: Mapping[str, VarValue], t
                 continue
             found[export.name] = export
     return found
+
+
+def check_exports(exports: Mapping[str, Export], policies: Policies, report: Report) -> None:
+    """Warns of exports that no grant allows."""
+    for export in exports.values():
+        grants = [grant for role in policies.roles.values() for grant in role.grants if grant.action == "export"]
+        is_named = any(isinstance(pattern, LabelPattern) or pattern.matches(export.table_name) for grant in grants for pattern in grant.on)
+        if export.as_ != OWNER_NAME and not is_named:
+            report.add(
+                "export-not-granted",
+                f"the export {export.name} goes as {export.as_}, and no role may export {export.table}",
+                Location(export.path),
+                expected=f"a role with `export: {export.table}` in policies/",
+                severity="warning",
+            )
 
 
 def _read(name: str, value: Any, document: Document, tables: Collection[TableName], report: Report) -> Export | None:

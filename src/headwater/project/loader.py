@@ -13,7 +13,7 @@ from headwater.project.cache import FileCache
 from headwater.project.config import CONFIG_FILE, Settings, load_settings
 from headwater.project.declared import check_declared, unknown_vars
 from headwater.project.documents import Document, read_document
-from headwater.project.exports import read_exports
+from headwater.project.exports import check_exports, read_exports
 from headwater.project.files import ProjectFile, check_schema_name, check_table_name, read_files, walk
 from headwater.project.links import Defined, Linker, build_graph, check_cycles, check_unique, check_views, place_of_check
 from headwater.project.loaded import LoadedProject
@@ -93,6 +93,7 @@ class _Loader:
         policies = read_policies(read_files(self._directory, "policies", _YAML, self._report), self._settings.vars, self._report)
         check_policies(policies, self._defined, _labels_given(sources, models), linker, self._report)
         exports = read_exports(read_files(self._directory, "exports", _YAML, self._report), self._settings.vars, known, self._report)
+        check_exports(exports, policies.policies, self._report)
         self._note_reserved_folders()
         if self._report.errors:
             return None

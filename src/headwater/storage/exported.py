@@ -33,6 +33,8 @@ _LEDGER_NAMES: Final = "key, sent, dead, reason, dead_at, is_dropped"
 _DELETE: Final = "delete"
 #: The row of `pending` that names the plan it belongs to; it stays when all of it is done.
 _HEADER: Final = -1
+#: The batch of a row that no acknowledgement speaks for.
+_NEVER: Final = 2**60
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class ExportColumn:
 class Difference:
     """How many rows are to be inserted, updated and deleted; `known` are those that the destination has or may have, `rows` those seen now.
 
-    `dead` are refused rows that wait. `vanished` are rows that the destination has and the principal doesn't see any more, whatever is done then.
+    `dead` are refused rows that go on waiting. `vanished` are those that the destination has and the principal doesn't see now.
     `continues`: the plan is what was left of the one before, which wasn't finished.
     """
 
@@ -249,16 +251,26 @@ class Exported:
         """What the plan did is folded into the ledger, and nothing is pending; one commit. Raises ExportTakenOver."""
         with self._core.engine.connection() as connection:
             connection.execute("SET SESSION TimeZone = 'UTC'")
-            plan_id = self._know(connection, progress)
 
             def work() -> None:
                 self._refuse_other(connection, progress.plan_id)
+                self._know(connection, progress)  # within the transaction: what somebody doubts until then is doubted
                 self._fold(connection, "hw_before")
                 connection.execute(f"DELETE FROM {self._pending} WHERE ordinal >= 0")
 
-            if plan_id != progress.plan_id:
-                raise self._taken_over()
             self._commit(connection, work, f"finish the export {self._name}")
+
+    def write_doubt(self, connection: Connection, batch: int) -> None:
+        """For a run that was taken over while it sent a batch of its own plan: nobody knows what the destination has of these keys now, so the next
+        run sends them again; one commit."""
+        keys = f"SELECT key FROM hw_plan WHERE batch = {batch}"
+
+        def work() -> None:
+            connection.execute(f"DELETE FROM {self._ledger} WHERE key IN ({keys})")
+            connection.execute(f"INSERT INTO {self._ledger} SELECT key, NULL, NULL, NULL, NULL, false FROM ({keys})")
+            connection.execute(f"UPDATE {self._pending} SET batch = {_NEVER} WHERE ordinal >= 0 AND key IN ({keys})")
+
+        self._commit(connection, work, f"doubt what the export {self._name} sent")
 
     def _fold(self, connection: Connection, keys: str) -> None:
         connection.execute(f"DELETE FROM {self._ledger} WHERE key IN (SELECT key FROM {keys})")
@@ -350,6 +362,10 @@ class Comparison:
     def commit_plan(self, plan_id: str) -> None:
         """Writes what is about to be sent into the lake. Raises ExportTakenOver, and what a commit raises."""
         self._exported.write_plan(self._connection, plan_id, self._before, self.has_rest)
+
+    def doubt(self, batch: int) -> None:
+        """See `Exported.write_doubt`."""
+        self._exported.write_doubt(self._connection, batch)
 
     def batches(self, *, as_text: bool) -> Iterator[Rows]:
         """The changes, batch by batch, deletes first. `as_text`: every value as DuckDB writes it (instants in UTC, bytes in hexadecimal, nested ones
@@ -454,7 +470,7 @@ def _make_plan(connection: Connection, batch_rows: int, with_deletes: bool, is_f
         updates=updates,
         deletes=deletes,
         vanished=count(vanished),
-        dead=count("FROM hw_known WHERE dead IS NOT NULL AND NOT is_dropped"),
+        dead=count("FROM hw_known k WHERE dead IS NOT NULL AND NOT is_dropped AND NOT EXISTS (FROM hw_plan p WHERE p.key = k.key)"),
         batches=first + -(-(inserts + updates) // batch_rows),
         continues=has_before and not count("FROM (SELECT key, hash FROM hw_plan EXCEPT SELECT key, hash FROM hw_before)"),
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from headwater.cli.app import app as _app  # noqa: F401 -- imported once, not within each command
+from services import require_postgres
 
 HwType = Callable[..., Any]
 FILES = {
@@ -160,6 +163,26 @@ def test_a_backup_of_an_encrypted_lake_is_sealed_and_comes_back_with_the_master_
     sealed.write_bytes(sealed.read_bytes()[:-20])
     assert "HW-K002" in hw(elsewhere, "restore", str(copy), "--force", expect=1).err
     assert hw(elsewhere, "query", "SELECT count(*) AS n FROM marts.customers", "--json").json == [{"n": 2}]
+
+
+def test_a_backup_with_its_catalog_in_postgres_is_sealed_table_by_table(tmp_path: Path, hw: HwType) -> None:
+    server, schema = require_postgres(), f"sealed_{uuid.uuid4().hex[:8]}"
+    folder = tmp_path / "shop"
+    catalog = f"lake: {{encrypted: true, catalog: '{server}?schema={schema}'}}"
+    for name, text in {**FILES, "headwater.yaml": f"name: shop\n{catalog}\n"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.replace("${secret:folder}", "data"))
+    try:
+        hw(folder, "run")
+        hw(folder, "backup", str(tmp_path / "copy"))
+        copied = list((tmp_path / "copy" / "catalog").iterdir())
+        assert copied
+        assert all(path.name.endswith(".sealed") and b"ducklake" not in path.read_bytes() for path in copied)
+        hw(folder, "restore", str(tmp_path / "copy"), "--force")
+        assert hw(folder, "query", "SELECT count(*) AS n FROM marts.customers", "--json").json == [{"n": 2}]
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
 
 
 def test_what_is_made_is_its_owners_alone(shop: Path) -> None:

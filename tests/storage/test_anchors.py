@@ -10,7 +10,7 @@ from lakes import Place, put, rows
 
 from headwater.errors import LakeReadOnly, TableNotFound
 from headwater.security.audited import AuditHead
-from headwater.storage import Lake
+from headwater.storage import Access, Lake
 
 FIRST, SECOND = AuditHead("c1", 3, "aa"), AuditHead("c1", 10, "bb")
 
@@ -49,4 +49,16 @@ def test_readers_do_not_see_them_as_a_table(lake: Lake) -> None:
     put(lake, "SELECT 1 AS id")
     lake.anchor_audit(FIRST)
     with pytest.raises(TableNotFound):
-        lake.read_as("owner", "FROM headwater.audit_heads")
+        lake.read_as(Access.owner(), "FROM headwater.audit_heads")
+
+
+def test_a_signature_is_kept_and_a_table_from_before_signatures_gets_them(lake: Lake) -> None:
+    put(lake, "SELECT 1 AS id")
+    columns = "snapshot_id BIGINT, chain VARCHAR, seq BIGINT, hash VARCHAR, recorded_at TIMESTAMPTZ, author VARCHAR"
+    lake.read_as_system(f"CREATE TABLE lake.headwater.audit_heads ({columns})")
+    lake.read_as_system("INSERT INTO lake.headwater.audit_heads VALUES (1, 'c1', 3, 'aa', now(), 'ada')")
+    assert lake.audit_anchors() == [FIRST]
+    signed = AuditHead("c1", 10, "bb", "key:digest")
+    lake.anchor_audit(signed)
+    assert lake.anchor_audit(signed) is None
+    assert lake.audit_anchors() == [FIRST, signed]

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, StateUnavailable, StorageFull, UsageError
+from headwater.errors import (
+    AuditBroken,
+    CommitConflict,
+    LakeReadOnly,
+    LakeUnavailable,
+    MissingDependency,
+    ProtectionError,
+    StateUnavailable,
+    StorageFull,
+    UsageError,
+)
 from headwater.secrets import Keyring, resolve
 from headwater.spec._base import parse_duration
 from headwater.spec.names import TableName
@@ -361,24 +371,30 @@ class AuditRoom(Room):
             raise ApprovalRefused(f"{caller.name} can't read the audit", expected="a grant of `audit`")
 
     def anchor(self) -> Anchored:
-        """Puts the head of the audit's chain into the lake. Idempotent. Raises LakeReadOnly, CommitConflict."""
+        """Puts the head of the audit's chain, signed, into the lake. Idempotent. Raises LakeReadOnly, CommitConflict, KeyMissing."""
+        from headwater.security.signing import HeadSigner
+
         session = self._session()
         head = self._log(session.state).head()
         if head is None:
             return Anchored(0, None)
-        return Anchored(head.seq, session.lake.anchor_audit(head, author="headwater"))
+        return Anchored(head.seq, session.lake.anchor_audit(HeadSigner(keyring_of(self._loaded)).sign(head), author="headwater"))
 
     def hold(self) -> None:
         """`anchor`, where there is something to hold; for after a run. What keeps it from being done now doesn't matter: the next run does it."""
         try:
             self.anchor()
-        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable):
+        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable, ProtectionError, MissingDependency):
             pass
 
     def verify(self) -> Verification:
         """Reads the whole audit and compares it with the heads in the lake. Raises AuditBroken with the first of what is wrong."""
         session = self._session()
-        found = self._log(session.state).verify(session.lake.audit_anchors())
+        from headwater.security.signing import HeadSigner
+
+        anchors = session.lake.audit_anchors()
+        found = self._log(session.state).verify(anchors)
+        found = replace(found, faults=(*HeadSigner(keyring_of(self._loaded)).faults(anchors), *found.faults))
         if not found.is_sound:
             first = found.faults[0]
             more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""

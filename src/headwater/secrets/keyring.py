@@ -20,10 +20,10 @@ from headwater.errors import KeyMissing, KeyRefused
 from headwater.secrets.masterkeys import KeyProvider, add_master_key, aes, forget_older_master_keys, master_file, open_provider, opened, write_private
 from headwater.spec.project import KeysConfig
 
-Purpose = Literal["masks", "tokens", "state", "secrets", "backups"]
+Purpose = Literal["masks", "tokens", "state", "secrets", "backups", "audit"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 #: Those whose rotation changes nothing that anybody sees.
-QUIET_PURPOSES: Final[tuple[Purpose, ...]] = ("state", "secrets", "backups")
+QUIET_PURPOSES: Final[tuple[Purpose, ...]] = ("state", "secrets", "backups", "audit")
 
 _FORMAT: Final = 1
 _SEAL: Final = "hw1"

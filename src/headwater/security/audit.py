@@ -53,7 +53,7 @@ class AuditRow:
 class Fault:
     """One thing wrong with the chain. `seq` is the row at or after which it shows."""
 
-    kind: Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost"]
+    kind: Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost", "unsigned", "forged"]
     seq: int
     message: str
 

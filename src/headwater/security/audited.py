@@ -39,8 +39,9 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class AuditHead:
-    """Where a chain ends: its name, its last row's number and hash."""
+    """Where a chain ends: its name, its last row's number and hash; and who says so, where it is signed."""
 
     chain: str
     seq: int
     hash: str
+    signature: str | None = None

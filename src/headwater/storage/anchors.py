@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
+from headwater.engine import Connection
 from headwater.errors import SqlBindError
 from headwater.security.audited import AuditHead
 from headwater.spec.names import quote
@@ -18,17 +19,22 @@ from headwater.storage.core import Core, patiently, rollback
 from headwater.storage.system import to_json
 
 _TABLE: Final = "audit_heads"
-_COLUMNS: Final = "snapshot_id BIGINT, chain VARCHAR, seq BIGINT, hash VARCHAR, recorded_at TIMESTAMPTZ, author VARCHAR"
+_COLUMNS: Final = "snapshot_id BIGINT, chain VARCHAR, seq BIGINT, hash VARCHAR, recorded_at TIMESTAMPTZ, author VARCHAR, signature VARCHAR"
 
 
 def read_anchors(core: Core) -> list[AuditHead]:
     """All heads that were ever put into the lake, the oldest first."""
     with core.engine.connection() as connection:
         try:
-            rows = patiently(lambda: connection.execute(f"SELECT chain, seq, hash FROM {core.system}.{_TABLE} ORDER BY snapshot_id, seq").fetchall())
+            return patiently(lambda: _heads(core, connection))
         except SqlBindError:
             return []
-    return [AuditHead(*row) for row in rows]
+
+
+def _heads(core: Core, connection: Connection) -> list[AuditHead]:
+    found = connection.execute(f"SELECT * FROM {core.system}.{_TABLE} ORDER BY snapshot_id, seq")
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    return [AuditHead(row["chain"], row["seq"], row["hash"], row.get("signature")) for row in rows]
 
 
 def anchor(core: Core, head: AuditHead, author: str) -> int | None:
@@ -42,9 +48,18 @@ def anchor(core: Core, head: AuditHead, author: str) -> int | None:
             base = core.begin(connection)
             try:
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {core.system}.{_TABLE} ({_COLUMNS})")
+                if head in _heads(core, connection):  # somebody else's came between
+                    rollback(connection)
+                    return None
+                columns = connection.execute(f"SELECT * FROM {core.system}.{_TABLE} LIMIT 0").columns
+                if "signature" not in columns:  # the table is from before there were any
+                    connection.execute(f"ALTER TABLE {core.system}.{_TABLE} ADD COLUMN signature VARCHAR")
                 connection.execute(
-                    f"INSERT INTO {core.system}.{_TABLE} VALUES (?, ?, ?, ?, ?, ?)",
-                    [base + 1, head.chain, head.seq, head.hash, datetime.now(UTC), author],
+                    f"""
+                    INSERT INTO {core.system}.{_TABLE} BY NAME
+                    SELECT ? AS snapshot_id, ? AS chain, ? AS seq, ? AS hash, ? AS recorded_at, ? AS author, ? AS signature
+                    """,
+                    [base + 1, head.chain, head.seq, head.hash, datetime.now(UTC), author, head.signature],
                 )
                 extra = to_json({"headwater": 1, "commit": mark, "environment": core.environment, "audit": {"seq": head.seq, "hash": head.hash}})
                 connection.execute(f"CALL {quote(core.database)}.set_commit_message(?, ?, extra_info => ?)", [author, "anchor the audit", extra])

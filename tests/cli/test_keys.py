@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+import headwater
 from headwater.cli.app import app as _app  # noqa: F401 -- imported once, not within each command
+from headwater.orchestration import open_session
+from headwater.security.audit import AuditLog
+from services import require_postgres
 
 HwType = Callable[..., Any]
 FILES = {
@@ -56,9 +63,7 @@ def token_of(hw: HwType, folder: Path, name: str) -> dict[str, str]:
 
 def tokens_seen(folder: Path, environ: dict[str, str]) -> list[str]:
     """What a user sees instead of addresses, by way of the served lake."""
-    import headwater
     from headwater.api.serving import LakeService
-    from headwater.orchestration import open_session
 
     with headwater.open(folder) as project, open_session(project._loaded) as session:
         service = LakeService(project._loaded, session)
@@ -109,18 +114,18 @@ def test_keys_are_made_listed_and_rotated(tmp_path: Path, hw: HwType) -> None:
     assert not (folder / ".headwater" / "keys").exists()
     hw(folder, "keys", "init")
     assert ("keys", "ok") in {(one["subject"], one["status"]) for one in hw(folder, "doctor", "--json").json}
-    assert [one["purpose"] for one in hw(folder, "keys", "list", "--json").json] == ["backups", "masks", "secrets", "state", "tokens"]
+    assert [one["purpose"] for one in hw(folder, "keys", "list", "--json").json] == ["audit", "backups", "masks", "secrets", "state", "tokens"]
     master = (folder / ".headwater" / "keys" / "master").read_text()
     hw(folder, "secrets", "set", "a", input="hush")
     done = hw(folder, "keys", "rotate", "--json").json
-    assert [(one["purpose"], one["version"]) for one in done] == [("state", 2), ("secrets", 2), ("backups", 2), ("master", None)]
+    assert [(one["purpose"], one["version"]) for one in done] == [("state", 2), ("secrets", 2), ("backups", 2), ("audit", 2), ("master", None)]
     assert (folder / ".headwater" / "keys" / "master").read_text() != master
-    assert hw(folder, "keys", "rotate", "--master", "--json").json == [{"purpose": "master", "version": None, "sealed_anew": 8}]
+    assert hw(folder, "keys", "rotate", "--master", "--json").json == [{"purpose": "master", "version": None, "sealed_anew": 10}]
     assert "masks: version 2" in hw(folder, "keys", "rotate", "masks").err
     hw(folder, "keys", "rotate", "nothing", expect=2)
     assert hw(folder, "secrets", "list", "--json").json == ["a"]
     said = [row["record"]["sql"] for row in hw(folder, "audit", "list", "--json").json]
-    assert said == ["init", "set a", "rotate state=2 secrets=2 backups=2 master", "rotate master", "rotate masks=2"]
+    assert said == ["init", "set a", "rotate state=2 secrets=2 backups=2 audit=2 master", "rotate master", "rotate masks=2"]
 
 
 def test_secrets_are_set_from_stdin_listed_by_name_and_forgotten(shop: Path, hw: HwType, installed: HwType) -> None:
@@ -162,11 +167,42 @@ def test_a_backup_of_an_encrypted_lake_is_sealed_and_comes_back_with_the_master_
     assert hw(elsewhere, "query", "SELECT count(*) AS n FROM marts.customers", "--json").json == [{"n": 2}]
 
 
+def test_a_backup_with_its_catalog_in_postgres_is_sealed_table_by_table(tmp_path: Path, hw: HwType) -> None:
+    server, schema = require_postgres(), f"sealed_{uuid.uuid4().hex[:8]}"
+    folder = tmp_path / "shop"
+    catalog = f"lake: {{encrypted: true, catalog: '{server}?schema={schema}'}}"
+    for name, text in {**FILES, "headwater.yaml": f"name: shop\n{catalog}\n"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.replace("${secret:folder}", "data"))
+    try:
+        hw(folder, "run")
+        hw(folder, "backup", str(tmp_path / "copy"))
+        copied = list((tmp_path / "copy" / "catalog").iterdir())
+        assert copied
+        assert all(path.name.endswith(".sealed") and b"ducklake" not in path.read_bytes() for path in copied)
+        hw(folder, "restore", str(tmp_path / "copy"), "--force")
+        assert hw(folder, "query", "SELECT count(*) AS n FROM marts.customers", "--json").json == [{"n": 2}]
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+
+
 def test_what_is_made_is_its_owners_alone(shop: Path) -> None:
     folder = shop / ".headwater"
     for name in ("lake.sqlite", "state.sqlite", "secrets.json", "keys/keyring.json", "keys/master"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE((folder / "data").stat().st_mode) == 0o700
+
+
+def test_an_audit_written_anew_in_both_stores_is_found(shop: Path, hw: HwType) -> None:
+    hw(shop, "user", "add", "ada")
+    hw(shop, "audit", "anchor")
+    hw(shop, "audit", "verify")
+    with headwater.open(shop) as project, open_session(project._loaded) as session:
+        head = AuditLog(session.state, project.environment).head()
+        assert head is not None
+        session.lake.anchor_audit(replace(head, seq=head.seq, signature="00000000:" + "0" * 64))
+    assert "another's signature" in hw(shop, "audit", "verify", expect=1).err
 
 
 def test_another_machine_without_the_keys_says_what_to_bring(shop: Path, hw: HwType) -> None:

@@ -47,7 +47,7 @@ class KeysRoom(Room):
             return found
 
     def rotate(self, *purposes: str, master: bool | None = None) -> Sequence[Rotation]:
-        """New versions of keys. Without any purpose: of all that nobody sees from outside (`state`, `secrets`, `backups`), and a new master key.
+        """New versions of keys. Without any purpose: of all that nobody sees from outside (`QUIET_PURPOSES`), and a new master key.
 
         What older versions sealed is sealed anew, but for backups; they are kept for those. `tokens`: new tokens come out otherwise, and older ones
         are still turned back. `masks`: hashes and noise come out otherwise. `master` alone: only the master key. Killed midway, it can be done again.

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from headwater.errors import AuditBroken, CommitConflict, LakeReadOnly, LakeUnavailable, ProtectionError, StateUnavailable, StorageFull, UsageError
+from headwater.errors import (
+    AuditBroken,
+    CommitConflict,
+    LakeReadOnly,
+    LakeUnavailable,
+    MissingDependency,
+    ProtectionError,
+    StateUnavailable,
+    StorageFull,
+    UsageError,
+)
 from headwater.secrets import Keyring, resolve
 from headwater.spec._base import parse_duration
 from headwater.spec.names import TableName
@@ -377,7 +387,7 @@ class AuditRoom(Room):
         """`anchor`, where there is something to hold; for after a run. What keeps it from being done now doesn't matter: the next run does it."""
         try:
             self.anchor()
-        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable, ProtectionError):
+        except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable, ProtectionError, MissingDependency):
             pass
 
     def public_keys(self) -> dict[str, str]:

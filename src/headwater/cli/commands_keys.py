@@ -47,15 +47,15 @@ def keys_init(
 def keys_rotate(
     session: Session,
     purposes: Annotated[
-        list[str] | None, typer.Argument(metavar="[PURPOSE]...", help="tokens, masks, state, secrets or backups.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[PURPOSE]...", help="tokens, masks, state, secrets, backups or audit.", show_default=False)
     ] = None,
     master: Annotated[bool, typer.Option("--master", help="Wrap all keys with a new master key.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Make new keys, and seal anew what the old ones sealed.
 
-    Without a purpose: state, secrets and backups, and the master key. With tokens, values have new tokens from now on, and the old ones are still
-    turned back. With masks, hashes and noise come out otherwise, and no longer match those that were stored somewhere.
+    Without a purpose: state, secrets, backups and audit, and the master key. With tokens, values have new tokens from now on, and the old ones are
+    still turned back. With masks, hashes and noise come out otherwise, and no longer match those that were stored somewhere.
     """
     done = session.project.keys.rotate(*(purposes or ()), master=master or None)
     if json:

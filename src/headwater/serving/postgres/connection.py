@@ -41,7 +41,6 @@ _LOGIN_SECONDS: Final = 60.0
 _FLUSH_BYTES: Final = 2**16
 _PIECE_BYTES: Final = 2**18
 _LOOK_SECONDS: Final = 1.0
-_MOST_PREPARED: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -91,7 +90,6 @@ class Connection:
         self._writer = writer
         self._out = bytearray()
         self._session: Session | None = None
-        self._prepared: dict[str, Prepared] = {}
         self._portals: dict[str, _Portal] = {}
         self._skips = False
         self._is_idle = True
@@ -420,13 +418,10 @@ class Connection:
         name, sql = payload.text(), payload.text()
         oids = [payload.int32() & 0xFFFFFFFF for _ in range(payload.count())]
         payload.end()
-        if name and name in self._prepared:
-            raise WireError("42P05", f'prepared statement "{name}" already exists')
-        if len(self._prepared) >= _MOST_PREPARED:
-            raise WireError("53400", "too many prepared statements", hint="Close some, or send DEALLOCATE ALL.")
         deadline = self._begin_statement(session)
-        self._prepared.pop(name, None)
-        self._prepared[name] = await self._work(session, lambda: session.prepare(sql, oids), deadline)
+        if not name:
+            session.prepared.pop(name, None)
+        session.keep(name, await self._work(session, lambda: session.prepare(sql, oids), deadline))
         self._send(codec.PARSE_COMPLETE)
 
     async def _bind(self, session: Session, payload: Payload) -> None:
@@ -435,7 +430,7 @@ class Connection:
         raw = [payload.sized() for _ in range(payload.count())]
         formats = [payload.int16() for _ in range(payload.count())]
         payload.end()
-        prepared = self._statement(statement_name)
+        prepared = session.statement(statement_name)
         session.refuse_when_failed(prepared.sql)
         if len(raw) != len(prepared.oids):
             found = f'bind message supplies {len(raw)} parameters, but prepared statement "{statement_name}" requires {len(prepared.oids)}'
@@ -454,11 +449,6 @@ class Connection:
         self._portals[portal_name] = _Portal(prepared, values, formats)
         self._send(codec.BIND_COMPLETE)
 
-    def _statement(self, name: str) -> Prepared:
-        if name not in self._prepared:
-            raise WireError("26000", f'prepared statement "{name}" does not exist')
-        return self._prepared[name]
-
     def _portal(self, name: str) -> _Portal:
         if name not in self._portals:
             raise WireError("34000", f'portal "{name}" does not exist')
@@ -468,7 +458,7 @@ class Connection:
         kind, name = payload.take(1), payload.text()
         payload.end()
         if kind == b"S":
-            prepared, formats = self._statement(name), []
+            prepared, formats = session.statement(name), []
             self._send(codec.parameter_description(prepared.oids))
         elif kind == b"P":
             declared = session.cursor_columns(name) if name not in self._portals else None
@@ -498,10 +488,6 @@ class Connection:
         prepared = portal.prepared
         outcome = await self._work(session, lambda: session.execute(prepared, portal.values), deadline)
         portal.outcome = outcome
-        if prepared.word == "discard" or (prepared.word == "deallocate" and "all" in prepared.sql.lower().split()):
-            self._prepared.clear()
-        elif prepared.word == "deallocate":
-            self._prepared.pop(prepared.sql.split()[-1].strip('"'), None)
         for state, text in outcome.notices:
             self._send(codec.notice(b"N", "WARNING", state, {"M": text}))
         if outcome.rows is None:
@@ -574,7 +560,7 @@ class Connection:
         kind, name = payload.take(1), payload.text()
         payload.end()
         if kind == b"S":
-            self._prepared.pop(name, None)
+            session.prepared.pop(name, None)
         elif kind == b"P":
             portal = self._portals.pop(name, None)
             if portal is not None:

@@ -17,9 +17,10 @@ from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
 from headwater.serving.postgres.dialect import Context, Translated, translate
 from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.preparing import read_deallocate, read_execute, read_prepare
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.statements import Words, split, tokens
-from headwater.serving.postgres.values import Rows, rows_of_answer, rows_of_texts
+from headwater.serving.postgres.values import Rows, decode_parameter, rows_of_answer, rows_of_texts
 from headwater.serving.session import Service, VisibleTable
 
 #: Seconds for which a session takes its list of tables as read: names are looked up in it, rights never are.
@@ -44,12 +45,15 @@ _SESSION_WORDS: Final = frozenset(
         "move",
         "close",
         "deallocate",
+        "prepare",
+        "execute",
         "listen",
         "unlisten",
         "notify",
         "lock",
     ]
 )
+_MOST_PREPARED: Final = 10_000
 _ALLOWED_WHEN_FAILED: Final = frozenset({"rollback", "abort", "commit", "end"})
 
 
@@ -129,6 +133,8 @@ class Session:
         self.user = user
         self.attention = Attention()
         self.status = b"I"
+        #: Statements by name, those of the protocol's Parse among them.
+        self.prepared: dict[str, Prepared] = {}
         self._service = service
         self._catalogs = catalogs
         self._principal = principal
@@ -226,6 +232,8 @@ class Session:
     def _columns_of(self, word: str, sql: str) -> tuple[tuple[str, str], ...] | None:
         if word == "show":
             return tuple((name, "VARCHAR") for name in self._shown(sql)[0])
+        if word == "execute":
+            return self.statement(read_execute(sql)[0]).columns
         if word == "fetch":
             rows = self._cursor(_fetch(sql)[0]).rows
             return tuple(zip(rows.columns, rows.types, strict=True))
@@ -238,6 +246,8 @@ class Session:
         if not prepared.word:
             return Outcome("")
         self.refuse_when_failed(prepared.sql)
+        if prepared.word == "execute":
+            return self._execute(prepared.sql)
         if prepared.query is not None:
             rows = self._run(prepared.query, prepared.oids, values)
             tag = "COPY" if prepared.copy else "EXPLAIN" if prepared.word == "explain" else "SELECT"
@@ -271,12 +281,53 @@ class Session:
                 return self._fetch(word, sql)
             case "close":
                 return self._close(Words(sql))
+            case "prepare":
+                name, oids, query = read_prepare(sql)
+                prepared = self.prepare(query, oids)
+                if prepared.query is None or prepared.copy is not None:
+                    raise WireError("42601", "PREPARE keeps a query", hint="Write PREPARE name AS SELECT ..")
+                self.keep(name, prepared)
+                return Outcome("PREPARE")
             case "deallocate":
-                return Outcome("DEALLOCATE")
+                return self._deallocate(read_deallocate(sql))
             case "unlisten" | "listen":
                 return Outcome(word.upper())
             case _:
                 raise WireError("0A000", f"{word.upper()} does nothing here")
+
+    # -- statements with names ---------------------------------------------------------------------------------------
+
+    def keep(self, name: str, prepared: Prepared) -> None:
+        """Raises WireError for a name that is taken, and when there are too many."""
+        if name and name in self.prepared:
+            raise WireError("42P05", f'prepared statement "{name}" already exists')
+        if len(self.prepared) >= _MOST_PREPARED:
+            raise WireError("53400", "too many prepared statements", hint="Close some, or send DEALLOCATE ALL.")
+        self.prepared[name] = prepared
+
+    def statement(self, name: str) -> Prepared:
+        if name not in self.prepared:
+            raise WireError("26000", f'prepared statement "{name}" does not exist')
+        return self.prepared[name]
+
+    def _execute(self, sql: str) -> Outcome:
+        name, texts = read_execute(sql)
+        prepared = self.statement(name)
+        if prepared.word == "execute":
+            raise WireError("0A000", "EXECUTE runs what PREPARE kept, and no other EXECUTE")
+        if len(texts) != len(prepared.oids):
+            detail = f"Expected {len(prepared.oids)} parameters but got {len(texts)}."
+            raise WireError("42601", f'wrong number of parameters for prepared statement "{name}"', detail=detail)
+        pairs = zip(texts, prepared.oids, strict=True)
+        return self.execute(prepared, [decode_parameter(None if text is None else text.encode(), oid, False) for text, oid in pairs])
+
+    def _deallocate(self, name: str | None) -> Outcome:
+        if name is None:
+            self.prepared.clear()
+            return Outcome("DEALLOCATE ALL")
+        self.statement(name)
+        del self.prepared[name]
+        return Outcome("DEALLOCATE")
 
     def _transact(self, word: str, words: Words) -> Outcome:
         words.accept(word)
@@ -416,6 +467,7 @@ class Session:
                 if self.status != b"I":
                     raise WireError("25001", "DISCARD ALL cannot run inside a transaction block")
                 self.settings.reset_all()
+                self.prepared.clear()
                 self.end_transaction(is_commit=False)
             return Outcome(f"DISCARD {what.upper()}")
         if words.accept("all"):

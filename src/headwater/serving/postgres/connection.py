@@ -22,7 +22,7 @@ from headwater.serving.postgres.encode import Field, fields
 from headwater.serving.postgres.executing import Attention, Outcome, Prepared, Session
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.settings import Settings
-from headwater.serving.postgres.values import decode_parameter
+from headwater.serving.postgres.values import BATCH_ROWS, decode_parameter
 
 if TYPE_CHECKING:
     import ssl
@@ -514,13 +514,13 @@ class Connection:
             most = 0
         sent = 0
         is_done = False
-        while not (most and sent >= most):
+        while not is_done and not (most and sent >= most):
             left = most - sent if most else None
             taken = await self._work(session, partial(self._encoded, session, portal, copy, left), deadline)
             if taken is None:
                 is_done = True
                 break
-            count, parts = taken
+            count, parts, is_done = taken
             sent += count
             for place, part in enumerate(parts):
                 is_first = copy is not None and copy.format == "binary" and sent == count and place == 0
@@ -536,8 +536,8 @@ class Connection:
         portal.close()
         self._send(codec.complete("EXPLAIN" if outcome.tag == "EXPLAIN" else f"{outcome.tag} {sent if copy is None else portal.sent}"))
 
-    def _encoded(self, session: Session, portal: _Portal, copy: Copy | None, most: int | None) -> tuple[int, list[memoryview]] | None:
-        """The next batch's rows, encoded; None after the last. In a thread."""
+    def _encoded(self, session: Session, portal: _Portal, copy: Copy | None, most: int | None) -> tuple[int, list[memoryview], bool] | None:
+        """The next batch's rows, encoded, and whether none come after them; None after the last. In a thread."""
         assert portal.batches is not None
         assert portal.columns is not None
         session.attention.check()
@@ -551,10 +551,18 @@ class Connection:
             portal.batches = chain([batch.slice(most)], portal.batches)
             batch = batch.slice(0, most)
         if copy is None:
-            return batch.num_rows, list(encoder.data_rows(batch, portal.columns))
-        if copy.format == "binary":
-            return batch.num_rows, list(encoder.copy_binary(batch, portal.columns))
-        return batch.num_rows, list(encoder.copy_text(batch, portal.columns, copy.line))
+            parts = encoder.data_rows(batch, portal.columns)
+        elif copy.format == "binary":
+            parts = encoder.copy_binary(batch, portal.columns)
+        else:
+            parts = encoder.copy_text(batch, portal.columns, copy.line)
+        encoded = list(parts)
+        following: Any = None
+        if batch.num_rows < BATCH_ROWS and most is None:  # most likely the last one: it is quicker to look now than to come back
+            following = next(portal.batches, None)
+            if following is not None:
+                portal.batches = chain([following], portal.batches)
+        return batch.num_rows, encoded, batch.num_rows < BATCH_ROWS and most is None and following is None
 
     async def _close(self, session: Session, payload: Payload) -> None:
         kind, name = payload.take(1), payload.text()

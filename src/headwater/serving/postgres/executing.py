@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-
-import pyarrow as pa
 
 from headwater.security.principals import Principal
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
+from headwater.serving.postgres.cursors import Cursor, read_fetch
 from headwater.serving.postgres.dialect import Context, Translated, translate
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.preparing import read_deallocate, read_execute, read_prepare
@@ -102,29 +101,6 @@ class Attention:
             self._interrupt()
 
 
-class _Cursor:
-    """DECLAREd: rows are taken as FETCH asks for them."""
-
-    def __init__(self, rows: Rows, is_held: bool) -> None:
-        self.rows = rows
-        self.is_held = is_held
-        self._left: pa.RecordBatch | None = None
-
-    def take(self, count: int | None) -> Iterator[pa.RecordBatch]:
-        while count is None or count > 0:
-            batch = self._left if self._left is not None else next(self.rows.batches, None)
-            self._left = None
-            if batch is None:
-                return
-            if count is not None and batch.num_rows > count:
-                self._left = batch.slice(count)
-                batch = batch.slice(0, count)
-            if count is not None:
-                count -= batch.num_rows
-            if batch.num_rows:
-                yield batch
-
-
 class Session:
     """For one statement at a time; all but `stop`ping is done by whoever holds the session."""
 
@@ -139,7 +115,7 @@ class Session:
         self._catalogs = catalogs
         self._principal = principal
         self._savepoints: list[str] = []
-        self._cursors: dict[str, _Cursor] = {}
+        self._cursors: dict[str, Cursor] = {}
         self._tables: tuple[float, Sequence[VisibleTable]] | None = None
 
     # -- preparing ---------------------------------------------------------------------------------------------------
@@ -235,7 +211,7 @@ class Session:
         if word == "execute":
             return self.statement(read_execute(sql)[0]).columns
         if word == "fetch":
-            rows = self._cursor(_fetch(sql)[0]).rows
+            rows = self._cursor(read_fetch(sql)[0]).rows
             return tuple(zip(rows.columns, rows.types, strict=True))
         return None
 
@@ -501,10 +477,10 @@ class Session:
             self._need_transaction("DECLARE CURSOR")
         if name in self._cursors:
             raise WireError("42P03", f'cursor "{name}" already exists')
-        self._cursors[name] = _Cursor(self._run(self._translated(words.rest()), (), ()), is_held)
+        self._cursors[name] = Cursor(self._run(self._translated(words.rest()), (), ()), is_held)
         return Outcome("DECLARE CURSOR")
 
-    def _cursor(self, name: str) -> _Cursor:
+    def _cursor(self, name: str) -> Cursor:
         if name not in self._cursors:
             raise WireError("34000", f'cursor "{name}" does not exist')
         return self._cursors[name]
@@ -515,7 +491,7 @@ class Session:
         return None if cursor is None else tuple(zip(cursor.rows.columns, cursor.rows.types, strict=True))
 
     def _fetch(self, word: str, sql: str) -> Outcome:
-        name, count = _fetch(sql)
+        name, count = read_fetch(sql)
         cursor = self._cursor(name)
         if word == "move":
             moved = sum(batch.num_rows for batch in cursor.take(count))
@@ -538,28 +514,6 @@ class Session:
         for cursor in self._cursors.values():
             cursor.rows.close()
         self._cursors.clear()
-
-
-def _fetch(sql: str) -> tuple[str, int | None]:
-    """Cursor and number of rows (None: all) of FETCH and MOVE, which go forward only."""
-    words = Words(sql)
-    if not words.accept("fetch"):
-        words.expect("move")
-    count: int | None = 1
-    words.accept("forward")
-    if words.accept("next") or words.peek() in ("from", "in"):
-        pass
-    elif words.accept("all"):
-        count = None
-    elif words.peek() in ("prior", "first", "last", "absolute", "relative", "backward") or words.peek().startswith("-"):
-        raise WireError("55000", "a cursor goes forward only here")
-    elif words.peek().isdecimal():
-        count = int(words.value())
-    if not words.accept("from"):
-        words.accept("in")
-    name = words.name()
-    words.end()
-    return name, count
 
 
 def _parameter_numbers(sql: str) -> set[int]:

@@ -22,7 +22,7 @@ from headwater.serving.postgres.encode import Field, fields
 from headwater.serving.postgres.executing import Attention, Outcome, Prepared, Session
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.settings import Settings
-from headwater.serving.postgres.values import decode_parameter
+from headwater.serving.postgres.values import BATCH_ROWS, decode_parameter
 
 if TYPE_CHECKING:
     import ssl
@@ -41,7 +41,6 @@ _LOGIN_SECONDS: Final = 60.0
 _FLUSH_BYTES: Final = 2**16
 _PIECE_BYTES: Final = 2**18
 _LOOK_SECONDS: Final = 1.0
-_MOST_PREPARED: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -91,7 +90,6 @@ class Connection:
         self._writer = writer
         self._out = bytearray()
         self._session: Session | None = None
-        self._prepared: dict[str, Prepared] = {}
         self._portals: dict[str, _Portal] = {}
         self._skips = False
         self._is_idle = True
@@ -420,13 +418,10 @@ class Connection:
         name, sql = payload.text(), payload.text()
         oids = [payload.int32() & 0xFFFFFFFF for _ in range(payload.count())]
         payload.end()
-        if name and name in self._prepared:
-            raise WireError("42P05", f'prepared statement "{name}" already exists')
-        if len(self._prepared) >= _MOST_PREPARED:
-            raise WireError("53400", "too many prepared statements", hint="Close some, or send DEALLOCATE ALL.")
         deadline = self._begin_statement(session)
-        self._prepared.pop(name, None)
-        self._prepared[name] = await self._work(session, lambda: session.prepare(sql, oids), deadline)
+        if not name:
+            session.prepared.pop(name, None)
+        session.keep(name, await self._work(session, lambda: session.prepare(sql, oids), deadline))
         self._send(codec.PARSE_COMPLETE)
 
     async def _bind(self, session: Session, payload: Payload) -> None:
@@ -435,7 +430,7 @@ class Connection:
         raw = [payload.sized() for _ in range(payload.count())]
         formats = [payload.int16() for _ in range(payload.count())]
         payload.end()
-        prepared = self._statement(statement_name)
+        prepared = session.statement(statement_name)
         session.refuse_when_failed(prepared.sql)
         if len(raw) != len(prepared.oids):
             found = f'bind message supplies {len(raw)} parameters, but prepared statement "{statement_name}" requires {len(prepared.oids)}'
@@ -454,11 +449,6 @@ class Connection:
         self._portals[portal_name] = _Portal(prepared, values, formats)
         self._send(codec.BIND_COMPLETE)
 
-    def _statement(self, name: str) -> Prepared:
-        if name not in self._prepared:
-            raise WireError("26000", f'prepared statement "{name}" does not exist')
-        return self._prepared[name]
-
     def _portal(self, name: str) -> _Portal:
         if name not in self._portals:
             raise WireError("34000", f'portal "{name}" does not exist')
@@ -468,7 +458,7 @@ class Connection:
         kind, name = payload.take(1), payload.text()
         payload.end()
         if kind == b"S":
-            prepared, formats = self._statement(name), []
+            prepared, formats = session.statement(name), []
             self._send(codec.parameter_description(prepared.oids))
         elif kind == b"P":
             declared = session.cursor_columns(name) if name not in self._portals else None
@@ -498,10 +488,6 @@ class Connection:
         prepared = portal.prepared
         outcome = await self._work(session, lambda: session.execute(prepared, portal.values), deadline)
         portal.outcome = outcome
-        if prepared.word == "discard" or (prepared.word == "deallocate" and "all" in prepared.sql.lower().split()):
-            self._prepared.clear()
-        elif prepared.word == "deallocate":
-            self._prepared.pop(prepared.sql.split()[-1].strip('"'), None)
         for state, text in outcome.notices:
             self._send(codec.notice(b"N", "WARNING", state, {"M": text}))
         if outcome.rows is None:
@@ -528,13 +514,13 @@ class Connection:
             most = 0
         sent = 0
         is_done = False
-        while not (most and sent >= most):
+        while not is_done and not (most and sent >= most):
             left = most - sent if most else None
             taken = await self._work(session, partial(self._encoded, session, portal, copy, left), deadline)
             if taken is None:
                 is_done = True
                 break
-            count, parts = taken
+            count, parts, is_done = taken
             sent += count
             for place, part in enumerate(parts):
                 is_first = copy is not None and copy.format == "binary" and sent == count and place == 0
@@ -550,8 +536,8 @@ class Connection:
         portal.close()
         self._send(codec.complete("EXPLAIN" if outcome.tag == "EXPLAIN" else f"{outcome.tag} {sent if copy is None else portal.sent}"))
 
-    def _encoded(self, session: Session, portal: _Portal, copy: Copy | None, most: int | None) -> tuple[int, list[memoryview]] | None:
-        """The next batch's rows, encoded; None after the last. In a thread."""
+    def _encoded(self, session: Session, portal: _Portal, copy: Copy | None, most: int | None) -> tuple[int, list[memoryview], bool] | None:
+        """The next batch's rows, encoded, and whether none come after them; None after the last. In a thread."""
         assert portal.batches is not None
         assert portal.columns is not None
         session.attention.check()
@@ -565,16 +551,24 @@ class Connection:
             portal.batches = chain([batch.slice(most)], portal.batches)
             batch = batch.slice(0, most)
         if copy is None:
-            return batch.num_rows, list(encoder.data_rows(batch, portal.columns))
-        if copy.format == "binary":
-            return batch.num_rows, list(encoder.copy_binary(batch, portal.columns))
-        return batch.num_rows, list(encoder.copy_text(batch, portal.columns, copy.line))
+            parts = encoder.data_rows(batch, portal.columns)
+        elif copy.format == "binary":
+            parts = encoder.copy_binary(batch, portal.columns)
+        else:
+            parts = encoder.copy_text(batch, portal.columns, copy.line)
+        encoded = list(parts)
+        following: Any = None
+        if batch.num_rows < BATCH_ROWS and most is None:  # most likely the last one: it is quicker to look now than to come back
+            following = next(portal.batches, None)
+            if following is not None:
+                portal.batches = chain([following], portal.batches)
+        return batch.num_rows, encoded, batch.num_rows < BATCH_ROWS and most is None and following is None
 
     async def _close(self, session: Session, payload: Payload) -> None:
         kind, name = payload.take(1), payload.text()
         payload.end()
         if kind == b"S":
-            self._prepared.pop(name, None)
+            session.prepared.pop(name, None)
         elif kind == b"P":
             portal = self._portals.pop(name, None)
             if portal is not None:

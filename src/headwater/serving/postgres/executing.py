@@ -5,21 +5,21 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-
-import pyarrow as pa
 
 from headwater.security.principals import Principal
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
+from headwater.serving.postgres.cursors import Cursor, read_fetch
 from headwater.serving.postgres.dialect import Context, Translated, translate
 from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.preparing import read_deallocate, read_execute, read_prepare
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.statements import Words, split, tokens
-from headwater.serving.postgres.values import Rows, rows_of_answer, rows_of_texts
+from headwater.serving.postgres.values import Rows, decode_parameter, rows_of_answer, rows_of_texts
 from headwater.serving.session import Service, VisibleTable
 
 #: Seconds for which a session takes its list of tables as read: names are looked up in it, rights never are.
@@ -44,12 +44,15 @@ _SESSION_WORDS: Final = frozenset(
         "move",
         "close",
         "deallocate",
+        "prepare",
+        "execute",
         "listen",
         "unlisten",
         "notify",
         "lock",
     ]
 )
+_MOST_PREPARED: Final = 10_000
 _ALLOWED_WHEN_FAILED: Final = frozenset({"rollback", "abort", "commit", "end"})
 
 
@@ -98,29 +101,6 @@ class Attention:
             self._interrupt()
 
 
-class _Cursor:
-    """DECLAREd: rows are taken as FETCH asks for them."""
-
-    def __init__(self, rows: Rows, is_held: bool) -> None:
-        self.rows = rows
-        self.is_held = is_held
-        self._left: pa.RecordBatch | None = None
-
-    def take(self, count: int | None) -> Iterator[pa.RecordBatch]:
-        while count is None or count > 0:
-            batch = self._left if self._left is not None else next(self.rows.batches, None)
-            self._left = None
-            if batch is None:
-                return
-            if count is not None and batch.num_rows > count:
-                self._left = batch.slice(count)
-                batch = batch.slice(0, count)
-            if count is not None:
-                count -= batch.num_rows
-            if batch.num_rows:
-                yield batch
-
-
 class Session:
     """For one statement at a time; all but `stop`ping is done by whoever holds the session."""
 
@@ -129,11 +109,13 @@ class Session:
         self.user = user
         self.attention = Attention()
         self.status = b"I"
+        #: Statements by name, those of the protocol's Parse among them.
+        self.prepared: dict[str, Prepared] = {}
         self._service = service
         self._catalogs = catalogs
         self._principal = principal
         self._savepoints: list[str] = []
-        self._cursors: dict[str, _Cursor] = {}
+        self._cursors: dict[str, Cursor] = {}
         self._tables: tuple[float, Sequence[VisibleTable]] | None = None
 
     # -- preparing ---------------------------------------------------------------------------------------------------
@@ -226,8 +208,10 @@ class Session:
     def _columns_of(self, word: str, sql: str) -> tuple[tuple[str, str], ...] | None:
         if word == "show":
             return tuple((name, "VARCHAR") for name in self._shown(sql)[0])
+        if word == "execute":
+            return self.statement(read_execute(sql)[0]).columns
         if word == "fetch":
-            rows = self._cursor(_fetch(sql)[0]).rows
+            rows = self._cursor(read_fetch(sql)[0]).rows
             return tuple(zip(rows.columns, rows.types, strict=True))
         return None
 
@@ -238,6 +222,8 @@ class Session:
         if not prepared.word:
             return Outcome("")
         self.refuse_when_failed(prepared.sql)
+        if prepared.word == "execute":
+            return self._execute(prepared.sql)
         if prepared.query is not None:
             rows = self._run(prepared.query, prepared.oids, values)
             tag = "COPY" if prepared.copy else "EXPLAIN" if prepared.word == "explain" else "SELECT"
@@ -271,12 +257,53 @@ class Session:
                 return self._fetch(word, sql)
             case "close":
                 return self._close(Words(sql))
+            case "prepare":
+                name, oids, query = read_prepare(sql)
+                prepared = self.prepare(query, oids)
+                if prepared.query is None or prepared.copy is not None:
+                    raise WireError("42601", "PREPARE keeps a query", hint="Write PREPARE name AS SELECT ..")
+                self.keep(name, prepared)
+                return Outcome("PREPARE")
             case "deallocate":
-                return Outcome("DEALLOCATE")
+                return self._deallocate(read_deallocate(sql))
             case "unlisten" | "listen":
                 return Outcome(word.upper())
             case _:
                 raise WireError("0A000", f"{word.upper()} does nothing here")
+
+    # -- statements with names ---------------------------------------------------------------------------------------
+
+    def keep(self, name: str, prepared: Prepared) -> None:
+        """Raises WireError for a name that is taken, and when there are too many."""
+        if name and name in self.prepared:
+            raise WireError("42P05", f'prepared statement "{name}" already exists')
+        if len(self.prepared) >= _MOST_PREPARED:
+            raise WireError("53400", "too many prepared statements", hint="Close some, or send DEALLOCATE ALL.")
+        self.prepared[name] = prepared
+
+    def statement(self, name: str) -> Prepared:
+        if name not in self.prepared:
+            raise WireError("26000", f'prepared statement "{name}" does not exist')
+        return self.prepared[name]
+
+    def _execute(self, sql: str) -> Outcome:
+        name, texts = read_execute(sql)
+        prepared = self.statement(name)
+        if prepared.word == "execute":
+            raise WireError("0A000", "EXECUTE runs what PREPARE kept, and no other EXECUTE")
+        if len(texts) != len(prepared.oids):
+            detail = f"Expected {len(prepared.oids)} parameters but got {len(texts)}."
+            raise WireError("42601", f'wrong number of parameters for prepared statement "{name}"', detail=detail)
+        pairs = zip(texts, prepared.oids, strict=True)
+        return self.execute(prepared, [decode_parameter(None if text is None else text.encode(), oid, False) for text, oid in pairs])
+
+    def _deallocate(self, name: str | None) -> Outcome:
+        if name is None:
+            self.prepared.clear()
+            return Outcome("DEALLOCATE ALL")
+        self.statement(name)
+        del self.prepared[name]
+        return Outcome("DEALLOCATE")
 
     def _transact(self, word: str, words: Words) -> Outcome:
         words.accept(word)
@@ -416,6 +443,7 @@ class Session:
                 if self.status != b"I":
                     raise WireError("25001", "DISCARD ALL cannot run inside a transaction block")
                 self.settings.reset_all()
+                self.prepared.clear()
                 self.end_transaction(is_commit=False)
             return Outcome(f"DISCARD {what.upper()}")
         if words.accept("all"):
@@ -449,10 +477,10 @@ class Session:
             self._need_transaction("DECLARE CURSOR")
         if name in self._cursors:
             raise WireError("42P03", f'cursor "{name}" already exists')
-        self._cursors[name] = _Cursor(self._run(self._translated(words.rest()), (), ()), is_held)
+        self._cursors[name] = Cursor(self._run(self._translated(words.rest()), (), ()), is_held)
         return Outcome("DECLARE CURSOR")
 
-    def _cursor(self, name: str) -> _Cursor:
+    def _cursor(self, name: str) -> Cursor:
         if name not in self._cursors:
             raise WireError("34000", f'cursor "{name}" does not exist')
         return self._cursors[name]
@@ -463,7 +491,7 @@ class Session:
         return None if cursor is None else tuple(zip(cursor.rows.columns, cursor.rows.types, strict=True))
 
     def _fetch(self, word: str, sql: str) -> Outcome:
-        name, count = _fetch(sql)
+        name, count = read_fetch(sql)
         cursor = self._cursor(name)
         if word == "move":
             moved = sum(batch.num_rows for batch in cursor.take(count))
@@ -486,28 +514,6 @@ class Session:
         for cursor in self._cursors.values():
             cursor.rows.close()
         self._cursors.clear()
-
-
-def _fetch(sql: str) -> tuple[str, int | None]:
-    """Cursor and number of rows (None: all) of FETCH and MOVE, which go forward only."""
-    words = Words(sql)
-    if not words.accept("fetch"):
-        words.expect("move")
-    count: int | None = 1
-    words.accept("forward")
-    if words.accept("next") or words.peek() in ("from", "in"):
-        pass
-    elif words.accept("all"):
-        count = None
-    elif words.peek() in ("prior", "first", "last", "absolute", "relative", "backward") or words.peek().startswith("-"):
-        raise WireError("55000", "a cursor goes forward only here")
-    elif words.peek().isdecimal():
-        count = int(words.value())
-    if not words.accept("from"):
-        words.accept("in")
-    name = words.name()
-    words.end()
-    return name, count
 
 
 def _parameter_numbers(sql: str) -> set[int]:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NO_COLUMN: Final = re.compile(r'(?:Referenced column|column named|Column with name|does not have a column named) "([^"]+)"')
+#: How many ways of giving its parameters' types are remembered of a plan.
+_MOST_DESCRIBED: Final = 16
 #: About the reader's own words alone, whoever they are.
 _TELLABLE: Final = (StatementRefused, TableNotFound, SqlSyntaxError, LimitExceeded, UsageError)
 
@@ -407,6 +409,10 @@ class Door:
             plan = query.plan = self._plan(access, sql, None, False, tuple(macros), place)
             if plan.node is None or plan.sql is None:
                 raise StatementRefused("a PIVOT needs its values here", expected="PIVOT .. ON column IN (values)")
+            asked = tuple(parameter_types)
+            if asked in plan.described:
+                is_done = True
+                return plan.described[asked]
             for statement in plan.macros:
                 place.connection.execute(statement)
             given = dict(zip(plan.parameters, parameter_types, strict=False))
@@ -416,7 +422,10 @@ class Door:
                 raise StatementRefused("this query can't be described", hint="give its parameters types: CAST($1 AS INTEGER)")
             columns = describe_query(place.connection, text)
             is_done = True
-            return Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))
+            described = Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))
+            if len(plan.described) < _MOST_DESCRIBED:
+                plan.described[asked] = described
+            return described
         except HeadwaterError as error:
             failure = error
         finally:

@@ -17,7 +17,7 @@ from headwater.spec.names import TableName
 from headwater.storage.changes import TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
-from headwater.storage.gate.access import Access
+from headwater.storage.gate.access import Access, Described
 from headwater.storage.gate.hot import HotCopy, Lease
 from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
 from headwater.storage.gate.tree import Node, to_sql
@@ -50,6 +50,8 @@ class Plan:
     #: The copies in memory that `sql` reads instead of the lake's files.
     copies: frozenset[HotCopy] = frozenset()
     loads_audit: bool = False
+    #: What was found out about it, by the types of its parameters as they were given.
+    described: dict[tuple[str | None, ...], Described] = field(default_factory=dict, compare=False)
 
     @property
     def leaves_traces(self) -> bool:

@@ -19,7 +19,8 @@ from headwater.storage.core import Core, rollback
 
 #: How old a transaction may become, in seconds: while it is open, the catalog's log can't be cut behind it.
 _MOST_SECONDS: Final = 1.0
-_MOST_KEPT: Final = 64
+#: Of a Postgres catalog, each has a connection of its own.
+_MOST_KEPT: Final = 16
 _SWEEP_SECONDS: Final = 0.5
 
 

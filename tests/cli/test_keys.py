@@ -201,7 +201,7 @@ def test_an_audit_written_anew_in_both_stores_is_found(shop: Path, hw: HwType) -
     with headwater.open(shop) as project, open_session(project._loaded) as session:
         head = AuditLog(session.state, project.environment).head()
         assert head is not None
-        session.lake.anchor_audit(replace(head, seq=head.seq, signature="00000000:" + "0" * 64))
+        session.lake.anchor_audit(replace(head, hash="0" * 64, signature="ed25519:00000000:AAAA"))
     assert "isn't signed with a key of this project" in hw(shop, "audit", "verify", expect=1).err
 
 

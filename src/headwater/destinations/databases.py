@@ -27,11 +27,6 @@ def decimal_of(type_name: str) -> tuple[int, int] | None:
     return (whole[bits], 0) if bits is not None else None
 
 
-def is_local(host: str) -> bool:
-    """Whether what is sent there doesn't leave this machine: a socket's folder, loopback, or no host at all."""
-    return not host or host.startswith(("/", "127.")) or host in ("localhost", "::1", "[::1]")
-
-
 def split_table(text: str) -> list[str]:
     """`public."my.table"` at its dots."""
     parts = re.findall(r'"((?:[^"]|"")+)"|([^".]+)', text)

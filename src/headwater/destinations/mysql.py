@@ -15,13 +15,13 @@ from headwater.destinations.databases import (
     TIMESTAMPS,
     UNSIGNED,
     decimal_of,
-    is_local,
     refuse_missing,
     refuse_type,
     split_table,
 )
 from headwater.destinations.destination import Batch, DestinationContext, Sent, Shape
 from headwater.errors import DestinationRefused, DestinationUnreachable
+from headwater.spec.addresses import is_this_machine
 
 _MADE: Final = {
     "BOOLEAN": "tinyint(1)",
@@ -218,7 +218,7 @@ class MySqlDestination:
             parts = urlsplit(str(self._options["dsn"]))
             host = parts.hostname or "localhost"
             context = None
-            if self._options.get("tls", "verify") == "verify" and not is_local(host):
+            if self._options.get("tls", "verify") == "verify" and not is_this_machine(host):
                 ca = self._options.get("ca")
                 context = ssl.create_default_context(cafile=str(self._folder / str(ca)) if ca else None)
             self._connection = pymysql.connect(

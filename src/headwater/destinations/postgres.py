@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from headwater.destinations.databases import INTEGERS, TEXTS, TIMESTAMPS, UNSIGNED, decimal_of, is_local, refuse_missing, refuse_type, split_table
+from headwater.destinations.databases import INTEGERS, TEXTS, TIMESTAMPS, UNSIGNED, decimal_of, refuse_missing, refuse_type, split_table
 from headwater.destinations.destination import Batch, Column, DestinationContext, Sent, Shape
 from headwater.errors import DestinationRefused, DestinationUnreachable, HeadwaterError
+from headwater.spec.addresses import postgres_tls
 
 #: SQLSTATE classes of what is wrong with rows, rather than with us or the server.
 _ROWS: Final = ("22", "23", "P0")
@@ -175,8 +177,7 @@ class PostgresDestination:
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             known = self._known()
-            if "sslmode" not in known and not is_local(str(known.get("host") or "")):
-                known |= {"sslmode": "verify-full", "sslrootcert": known.get("sslrootcert", "system")}
+            known |= postgres_tls({name: str(value) for name, value in known.items()}, os.environ)
             self._connection = psycopg.connect(**known, autocommit=True, connect_timeout=15, application_name="headwater export")
             self._connection.execute("SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET bytea_output = 'hex'")
         return self._connection

@@ -124,7 +124,7 @@ class Exported:
         schema = f"{quote(core.database)}.{quote(EXPORTS_SCHEMA)}"
         self._schema = schema
         self._ledger = f"{schema}.{quote(f'{core.environment}.{name}')}"
-        self._pending = f"{schema}.{quote(f'{core.environment}.{name}.pending')}"
+        self._pending = f"{schema}.{quote(f'{core.environment}.{name}:pending')}"
 
     # -- the difference ----------------------------------------------------------------------------------------------
 

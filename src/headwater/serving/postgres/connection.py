@@ -76,6 +76,7 @@ class Server(Protocol):
 
     @property
     def workers(self) -> Executor: ...
+    async def run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]: ...
     @property
     def connections(self) -> int: ...
     def cancel(self, number: int, secret: int) -> None: ...
@@ -292,7 +293,7 @@ class Connection:
         """Runs a piece of a statement in a thread; stops it when time is up, it is cancelled, or the client has gone."""
         loop = asyncio.get_running_loop()
         attention = session.attention
-        future = loop.run_in_executor(self._server.workers, work)
+        future = await self._server.run(work)
         try:
             while not future.done():
                 wait = _LOOK_SECONDS if attention.reason is None else 0.05

@@ -6,16 +6,23 @@ import asyncio
 import secrets
 import socket
 import ssl
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.connection import Connection
 from headwater.serving.postgres.encode import Encoder
 from headwater.serving.session import Service
 
+_Result = TypeVar("_Result")
+
 #: Statements that run at once; more wait. Their work is DuckDB's, which has threads of its own.
 _WORKERS: Final = 64
+#: Of these, how many may begin at once; what takes longer than `_BEGIN_SECONDS` makes room for the next. Fewer threads hinder each other less:
+#: many small queries are answered sooner, and slow ones hold nobody up.
+_BEGINNING: Final = 8
+_BEGIN_SECONDS: Final = 0.05
 _SHUTDOWN_SECONDS: Final = 10.0
 
 
@@ -30,6 +37,7 @@ class Server:
         self.most_connections = most_connections
         self.workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="postgres-wire")
         self.is_closing = False
+        self._turns = asyncio.Semaphore(_BEGINNING)
         self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = 0
@@ -44,6 +52,32 @@ class Server:
     def connections(self) -> int:
         """How many are open just now."""
         return len(self._tasks)
+
+    async def run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+        """Begins a piece of work in a thread as soon as it is its turn; gives its future."""
+        await self._turns.acquire()
+        loop = asyncio.get_running_loop()
+        has_turn = True
+
+        def give_turn() -> None:
+            nonlocal has_turn
+            if has_turn:
+                has_turn = False
+                self._turns.release()
+
+        try:
+            future = loop.run_in_executor(self.workers, work)
+        except BaseException:
+            give_turn()
+            raise
+        timer = loop.call_later(_BEGIN_SECONDS, give_turn)
+
+        def done(_: asyncio.Future[_Result]) -> None:
+            timer.cancel()
+            give_turn()
+
+        future.add_done_callback(done)
+        return future
 
     async def listen(self, host: str, port: int) -> None:
         self._server = await asyncio.start_server(self._accept, host, port, limit=2**16)

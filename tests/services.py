@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,14 @@ def require_postgres() -> str:
 def require_mariadb() -> str:
     """The URL of a MariaDB or MySQL server in which tests may make databases of their own (`HEADWATER_TEST_MARIADB`)."""
     return _require("MariaDB", os.environ.get("HEADWATER_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test"))
+
+
+def require_program(name: str) -> str:
+    """The path of a program that tests run. Like a server: without it they are skipped, and under CI=true they fail."""
+    found = shutil.which(name)
+    if found is None:
+        _missing(f"no program {name} on the PATH")
+    return str(found)
 
 
 def mariadb_arguments(url: str) -> dict[str, Any]:
@@ -38,10 +47,13 @@ def _require(name: str, url: str) -> str:
         with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 0), timeout=3):
             return url
     except OSError as error:
-        reason = f"no {name} answers at {parts.hostname}:{parts.port} ({error.strerror})"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _missing(f"no {name} answers at {parts.hostname}:{parts.port} ({error.strerror})")
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def require_redis() -> str:

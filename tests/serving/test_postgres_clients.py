@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 
 from headwater.engine import Engine
 from headwater.serving.postgres import Server
+from services import require_program
 
 RECORDED = Path(__file__).parent / "recorded"
 JDBC = Path.home() / ".m2/repository/org/postgresql/postgresql/42.7.13/postgresql-42.7.13.jar"
@@ -37,10 +39,9 @@ def _recorded() -> Iterator[tuple[str, str]]:
 
 def _psql(server: Server, *commands: str) -> str:
     arguments = [part for command in commands for part in ("-c", command)]
-    environment = {"PGPASSWORD": "pencil", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        ["psql", "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", "robot", "shop", *arguments], capture_output=True, text=True, env=environment
-    )
+    environment = {"PGPASSWORD": "pencil", "PATH": os.environ["PATH"]}
+    command = [require_program("psql"), "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", "robot", "shop", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return done.stdout

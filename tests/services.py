@@ -29,6 +29,11 @@ def require_program(name: str) -> str:
     return str(found)
 
 
+def without_a_terminal() -> dict[str, str]:
+    """This process's environment without what says how wide its terminal is: readline gives it to children, and their messages would be folded."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE")}
+
+
 def mariadb_arguments(url: str) -> dict[str, Any]:
     """What a Python driver connects with."""
     parts = urlsplit(url)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from headwater.cli.app import app
+from services import without_a_terminal
 
 PROGRAM = Path(sys.executable).with_name("headwater")
 
@@ -37,7 +37,7 @@ def run_installed(
     folder: Path, *arguments: str, expect: int = 0, env: dict[str, str] | None = None, may_trace: bool = False, input: str | None = None
 ) -> Done:
     """Runs the installed command in `folder`; fails the test when it ends with another code than `expect`, or with a traceback."""
-    environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "error", **(env or {})}
+    environment = {**without_a_terminal(), "NO_COLOR": "1", "PYTHONWARNINGS": "error", **(env or {})}
     done = subprocess.run([PROGRAM, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, input=input)
     return _judged(Done(done.returncode, done.stdout, done.stderr), arguments, expect, may_trace)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from services import without_a_terminal
 
 HEAVY = {"duckdb", "pyarrow", "pandas", "polars", "sqlalchemy", "alembic", "sqlglot", "pydantic", "yaml", "stamina"}
 
@@ -32,9 +33,7 @@ def _imported_by(*arguments: str, cwd: Path | None = None) -> tuple[str, set[str
     """What a command prints on stdout, and the modules it has imported at its end."""
     program = f"import sys; sys.argv = {['headwater', *arguments]}\nfrom headwater.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
     program += "sys.stderr.write('\\n' + ' '.join(sys.modules))"
-    # without the COLUMNS that readline, or another test, gives to children: somebody who looks at a terminal is laid out for
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE")}
-    done = subprocess.run([sys.executable, "-c", program], cwd=cwd, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=cwd, env=without_a_terminal(), capture_output=True, text=True, check=True)
     return done.stdout, set(done.stderr.splitlines()[-1].split())
 
 

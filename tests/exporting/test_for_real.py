@@ -20,6 +20,7 @@ from export_kit import Bench, export
 from places import Endpoint, Place, files_place, fold, http_place, http_server, mysql_place, nats_place, postgres_place, redis_place, s3_place
 
 from headwater.destinations import open_destination
+from services import without_a_terminal
 
 PROGRAM = Path(sys.executable).with_name("headwater")
 PG_COLUMNS = "id bigint PRIMARY KEY, name text, city text, note text DEFAULT 'theirs'"
@@ -102,7 +103,7 @@ def _customers(folder: Path, rows: dict[int, str]) -> None:
 
 
 def _hw(folder: Path, *arguments: str, expect: int | None = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "NO_COLOR": "1", **(env or {})}
+    environment = {**without_a_terminal(), "NO_COLOR": "1", **(env or {})}
     done = subprocess.run([PROGRAM, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert expect is None or done.returncode == expect, (done.stdout, done.stderr)
     return done

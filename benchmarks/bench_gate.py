@@ -169,6 +169,7 @@ def main() -> int:
         lake.close()
     added = {way: milliseconds - small["bare"] for way, milliseconds in small.items() if way != "bare"}
     limits = {way: CACHED_MS if "before" in way else UNCACHED_MS for way in added}
+    print("### The gate beside bare DuckLake\n")
     print(f"Point queries, p50 of {arguments.queries}, added to bare DuckLake:\n")
     rows = [[way, milliseconds, added.get(way, ""), limits.get(way, "")] for way, milliseconds in small.items()]
     print(measure.table(["", "ms", "added ms", "limit"], rows))

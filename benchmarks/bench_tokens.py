@@ -86,6 +86,7 @@ def main() -> None:
                     "detokenize": lambda: lake.read_as(turning, back).fetchall(),
                 },
             )
+    print(f"### Tokens made in {arguments.rows:,} rows, and {arguments.distinct:,} turned back (medians of {arguments.rounds})\n")
     print("| what | rows | s | rows/s | beside bare |\n|---|---|---|---|---|")
     for what, floor, rows in (
         ("bare", "bare", arguments.rows),

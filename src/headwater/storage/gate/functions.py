@@ -62,7 +62,7 @@ _ALLOWED: Final[Mapping[str, str]] = {
     """,
     "structs, maps, unions": """
         cardinality map map_concat map_contains map_contains_entry map_contains_value map_entries map_extract map_extract_value map_from_entries
-        map_keys map_values row struct_concat struct_contains struct_extract struct_extract_at struct_has struct_indexof struct_insert struct_keys
+        map_keys map_values row struct_concat struct_contains struct_extract struct_extract_at struct_has struct_indexof struct_insert
         struct_pack struct_position struct_update struct_values union_extract union_tag union_value
     """,
     "documents": """
@@ -94,6 +94,7 @@ _REFUSED: Final[Mapping[str, str]] = {
     """,
     "they tell how rows are stored, those a filter hides among them": "alias stats vector_type",
     "they do nothing but wait": "pg_sleep sleep_ms",
+    "the engine's own fault: over rows in memory it reads beyond them, takes all memory there is, or dies": "struct_keys",
     "they read the engine's catalog": """
         col_description format_pg_type format_type has_any_column_privilege has_column_privilege has_database_privilege
         has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege has_schema_privilege has_sequence_privilege

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import ssl
 import threading
@@ -18,6 +16,7 @@ import pytest
 from headwater.errors import SecretsUnavailable, UnresolvedReference, UsageError
 from headwater.secrets import resolve
 from headwater.spec.project import SecurityConfig
+from services import self_signed
 
 TOKEN = "s.token-of-the-vault"
 KEPT = {"shop/db": {"value": "plain-value", "password": "hush", "port": 5432}}
@@ -74,27 +73,7 @@ def plain() -> Iterator[Vault]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for 127.0.0.1, and its key, signed by itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vault")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    (tmp_path / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    (tmp_path / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return tmp_path / "certificate.pem"
+    return self_signed(tmp_path)
 
 
 @pytest.fixture

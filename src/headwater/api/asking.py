@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -70,19 +69,26 @@ class Asking:
 
     def access(self, principal: Principal) -> Access:
         """Theirs as they are now: disabled, out of groups, or with what was approved meanwhile. Raises AuthenticationFailed."""
+        return self._access(*self._renewals.get(principal, lambda: self.users.renewed(principal)))
+
+    def access_of(self, principal: Principal, action: Action = "select") -> Access:
+        """For one who isn't in a session that could have ended: what they may see by the right to `action`."""
+        return self._access(principal, self.users.policies(), action)
+
+    def _access(self, principal: Principal, policies: Policies, action: Action = "select") -> Access:
         from headwater.security.network import limits_of
 
-        now, policies = self._renewals.get(principal, lambda: self.users.renewed(principal))
         return Access(
-            now,
+            principal,
             policies,
             self._mask_keys(),
-            datetime.now(UTC),
-            limits_of(policies, now),
+            self._session.clock(),
+            limits_of(policies, principal),
             audit=self.audit.append,
             audit_end=self.audit.append_soon,
             audit_rows=self.audit.reader,
             database=self._loaded.config.name,
+            action=action,
         )
 
     def of_caller(self, user: str | None = None, purpose: str | None = None) -> Access:
@@ -97,7 +103,7 @@ class Asking:
                 raise UsageError(f"{caller.name} can't ask as somebody else", expected="the owner", hint=f"unset {TOKEN_VARIABLE}")
             return self.access(replace(caller, purpose=purpose))
         if user is not None:
-            return self.access(replace(self.users.find(user), purpose=purpose, since=datetime.now(UTC)))
+            return self.access(replace(self.users.find(user), purpose=purpose, since=self._session.clock()))
         if purpose is not None:
             raise UsageError("the owner needs no purpose", hint="add --as USER")
         owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.reader())

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from headwater.api.users import TOKEN_VARIABLE, keyring_of, users_of
+from headwater.api.users import TOKEN_VARIABLE, keyring_of
 from headwater.errors import ApprovalRefused, HeadwaterError, UsageError
 from headwater.project import LoadedProject
 from headwater.spec.exports import OWNER_NAME, Export
@@ -15,6 +15,7 @@ from headwater.spec.names import EXPORTS_SCHEMA, TableName
 from headwater.spec.runs import RunStatus
 
 if TYPE_CHECKING:
+    from headwater.api.asking import Asking
     from headwater.exporting import ExportResult
     from headwater.orchestration import Session
     from headwater.security.principals import Principal
@@ -51,9 +52,10 @@ class Exports:
     """`project.exports`. Whoever HEADWATER_TOKEN says may run an export when they are an administrator or its principal; without it, it is the owner
     who calls."""
 
-    def __init__(self, loaded: LoadedProject, session: Callable[[], Session]) -> None:
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session], asking: Callable[[], Asking]) -> None:
         self._loaded = loaded
         self._session = session
+        self._asking = asking
 
     def list(self) -> list[ListedExport]:
         """All exports, by name. Touches neither lake nor state."""
@@ -163,7 +165,7 @@ class Exports:
         session = self._session()
         export = self._loaded.export(name)
         caller = self._caller(export, session)
-        return session.lake.dead_letters_as(self._access_of(caller, session), export.name, export.table_name)
+        return session.lake.dead_letters_as(self._asking().access_of(caller, "export"), export.name, export.table_name)
 
     def retry_dead(self, name: str, *ids: str) -> int:
         """Lets refused rows (none named: all) be sent by the next run, as they are then; says how many."""
@@ -189,7 +191,7 @@ class Exports:
         token = self._loaded.environ.get(TOKEN_VARIABLE)
         if not token:
             return OWNER
-        caller = users_of(self._loaded, session.state).login_token(token, door="local")
+        caller = self._asking().users.login_token(token, door="local")
         if not caller.is_admin and caller.name != export.as_:
             raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=f"an administrator, or {export.as_}")
         return caller
@@ -203,8 +205,8 @@ class Exports:
         if export.as_ == OWNER_NAME:
             if caller.kind != "owner":
                 raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected="the owner, as whom it goes")
-            return self._access_of(OWNER, session)
-        users = users_of(self._loaded, session.state)
+            return self._asking().access_of(OWNER, "export")
+        users = self._asking().users
         try:
             found = users.find(export.as_)
         except UsageError:
@@ -216,26 +218,7 @@ class Exports:
         info = next(user for user in users.list() if user.name == found.name)
         if info.is_disabled:
             raise ExportRefused(f"{found.name} is disabled", state="nothing was sent", hint=f"headwater user enable {found.name}")
-        return self._access_of(replace(found, purpose=export.purpose), session)
-
-    def _access_of(self, principal: Principal, session: Session) -> Access:
-        from headwater.security.audit import AuditLog
-        from headwater.security.keys import mask_keys
-        from headwater.security.network import limits_of
-        from headwater.storage import Access
-
-        policies = users_of(self._loaded, session.state).policies()
-        audit = AuditLog(session.state, self._loaded.environment)
-        return Access(
-            principal,
-            policies,
-            mask_keys(keyring_of(self._loaded)),
-            session.clock(),
-            limits_of(policies, principal),
-            audit=audit.append,
-            audit_end=audit.append,
-            action="export",
-        )
+        return self._asking().access_of(replace(found, purpose=export.purpose), "export")
 
 
 class _Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headwater.api.users import Room, keyring_of, users_of
@@ -12,6 +11,7 @@ from headwater.errors import UsageError
 from headwater.secrets import PURPOSES, QUIET_PURPOSES, KeyInfo, Purpose, secret_file
 
 if TYPE_CHECKING:
+    from headwater.api.asking import Asking
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
     from headwater.secrets import SecretFile
@@ -112,24 +112,18 @@ class SecretsRoom(Room):
 class TokensRoom(Room):
     """`project.tokens`: what stands for values that masks hide. The caller is whoever HEADWATER_TOKEN says, else the owner."""
 
-    def __init__(self, loaded: LoadedProject, session: Callable[[], Session]) -> None:
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session], asking: Callable[[], Asking]) -> None:
         super().__init__(loaded)
         self._session = session
+        self._asking = asking
 
     def detokenize(self, tokens: Sequence[str], *, purpose: str) -> list[str | None]:
         """The values that tokens stand for, in their order; None for what is no token, or one that the caller has no right to turn back.
 
         Written to the audit: who, for which purpose, how many; never which. Raises StatementRefused, UsageError without a purpose, KeyMissing.
         """
-        from headwater.security.audit import AuditLog
-        from headwater.security.keys import mask_keys
-        from headwater.storage import Access  # the lake with it
-
         if not purpose.strip():
             raise UsageError("tokens are turned back for a purpose", expected="--purpose WHY")
         session = self._session()
         caller = replace(self._caller(session.state), purpose=purpose)
-        policies = users_of(self._loaded, session.state).policies()
-        audit = AuditLog(session.state, self._loaded.environment)
-        access = Access(caller, policies, mask_keys(keyring_of(self._loaded)), datetime.now(UTC), audit=audit.append)
-        return session.lake.detokenize(access, tokens)
+        return session.lake.detokenize(self._asking().access_of(caller), tokens)

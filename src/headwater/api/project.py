@@ -71,13 +71,13 @@ class Project:
         self.sources = Sources(loaded)
         self.lake = LakeRoom(lambda: self._session, lambda: self._asking, self.close, loaded)
         self.quarantine = Quarantine(lambda: self._session, lambda: self._asking, self._select)
-        self.exports = Exports(loaded, lambda: self._session)
+        self.exports = Exports(loaded, lambda: self._session, lambda: self._asking)
         self.users = UsersRoom(loaded)
         self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
         self.audit = AuditRoom(loaded, lambda: self._session, self._settle)
         self.keys = KeysRoom(loaded)
         self.secrets = SecretsRoom(loaded)
-        self.tokens = TokensRoom(loaded, lambda: self._session)
+        self.tokens = TokensRoom(loaded, lambda: self._session, lambda: self._asking)
 
     @property
     def access(self) -> AccessRoom:

@@ -78,6 +78,17 @@ class ExportRuns:
         query = sa.select(c.ordinal, c.reason, c.at).where(c.plan_id == plan_id).order_by(c.ordinal)
         return self._state.read(lambda connection: tuple(Refusal(*row) for row in connection.execute(query)))
 
+    def take_over(self, name: str, former: str) -> None:
+        """The runs of an export that is called otherwise now are this one's, unless it has runs of its own."""
+        r = t.export_runs.c
+
+        def work(connection: sa.Connection) -> None:
+            here = r.environment == self._environment
+            if connection.execute(sa.select(r.id).where(here, r.name == name).limit(1)).first() is None:
+                connection.execute(sa.update(t.export_runs).where(here, r.name == former).values(name=name))
+
+        self._state.write(work)
+
     def begin(self, run: ExportRun) -> None:
         """Writes down a run that is about to send. Those before it that never ended are marked as crashed: from here on they can't go on."""
         r = t.export_runs.c

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
 
 from headwater.spec.checks import Verdict
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunSummary, TaskResult
+from headwater.state.statements import PlainRow
 
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+#: What `read_run`, `read_task` and `read_event` take. JSON is asked for as text, which SQLite gives anyway.
+RUN_COLUMNS = """
+    id, environment, command, CAST(selection AS TEXT) AS selection, status, started_at, finished_at, git_commit, git_dirty, author, snapshot_id
+"""
+TASK_COLUMNS = """
+    table_name, status, operation, rows_written, rows_deleted, rows_rejected, size_bytes, seconds, attempts, reason, error_code, error_text,
+    CAST(verdicts AS TEXT) AS verdicts, load_id, snapshot_id
+"""
+EVENT_COLUMNS = "run_id, at, name, table_name, CAST(data AS TEXT) AS data"
 
-    #: A row by the names of its columns; JSON and times in it are read already.
-    Row = Mapping[str, Any] | sa.RowMapping
-
-#: The columns of the newest task of each table that did more than skip it, of the environment `:environment`. Good for SQLite and Postgres.
-LAST_RESULTS = """
+#: The newest task of each table that did more than skip it, of the environment `:environment`.
+LAST_RESULTS = f"""
     WITH done AS (
         SELECT t.*, r.started_at AS began
         FROM tasks t
@@ -27,23 +34,52 @@ LAST_RESULTS = """
         FROM done
         GROUP BY table_name
     )
-    SELECT
-        run_id, ordinal, table_name, status, operation, rows_written, rows_deleted, rows_rejected, size_bytes, seconds, attempts, reason,
-        error_code, error_text, verdicts, load_id, snapshot_id
+    SELECT run_id, {TASK_COLUMNS}
     FROM done
     JOIN newest USING (table_name, began)
     ORDER BY ordinal
 """
 
 
+INSERT_RUN = """
+    INSERT INTO runs (
+        id, environment, command, selection, status, started_at, heartbeat_at, finished_at, host, pid, process, git_commit, git_dirty, author,
+        snapshot_id
+    ) VALUES (
+        :id, :environment, :command, :selection, :status, :started_at, :heartbeat_at, :finished_at, :host, :pid, :process, :git_commit, :git_dirty,
+        :author, :snapshot_id
+    )
+"""
+INSERT_TASK = """
+    INSERT INTO tasks (
+        run_id, ordinal, table_name, status, operation, rows_written, rows_deleted, rows_rejected, size_bytes, seconds, attempts, reason,
+        error_code, error_text, verdicts, load_id, snapshot_id
+    ) VALUES (
+        :run_id, :ordinal, :table_name, :status, :operation, :rows_written, :rows_deleted, :rows_rejected, :size_bytes, :seconds, :attempts, :reason,
+        :error_code, :error_text, :verdicts, :load_id, :snapshot_id
+    )
+"""
+INSERT_EVENT = "INSERT INTO events (run_id, at, name, table_name, data) VALUES (:run_id, :at, :name, :table_name, :data)"
+
+
+def written_time(moment: datetime) -> str:
+    """As `tables.UtcTime` keeps it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def read_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def event_row(event: Event) -> dict[str, Any]:
     table = None if event.table is None else written(event.table)
-    return {"run_id": event.run_id, "at": event.at, "name": event.name, "table_name": table, "data": dict(event.data)}
+    data = json.dumps(dict(event.data))
+    return {"run_id": event.run_id, "at": written_time(event.at), "name": event.name, "table_name": table, "data": data}
 
 
-def read_event(row: Row) -> Event:
+def read_event(row: PlainRow) -> Event:
     table = None if row["table_name"] is None else TableName.parse(row["table_name"])
-    return Event(row["name"], row["at"], row["run_id"], table, row["data"])
+    return Event(row["name"], datetime.fromisoformat(row["at"]), row["run_id"], table, json.loads(row["data"]))
 
 
 def task_row(run_id: str, ordinal: int, result: TaskResult) -> dict[str, Any]:
@@ -62,7 +98,7 @@ def task_row(run_id: str, ordinal: int, result: TaskResult) -> dict[str, Any]:
         "reason": result.reason,
         "error_code": result.error_code,
         "error_text": result.error_text,
-        "verdicts": [_dump_verdict(v) for v in result.verdicts],
+        "verdicts": json.dumps([_dump_verdict(v) for v in result.verdicts]),
         "load_id": result.load_id,
         "snapshot_id": result.snapshot_id,
     }
@@ -88,7 +124,7 @@ def _dump_verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def read_task(row: Row) -> TaskResult:
+def read_task(row: PlainRow) -> TaskResult:
     return TaskResult(
         table=TableName.parse(row["table_name"]),
         status=row["status"],
@@ -102,29 +138,29 @@ def read_task(row: Row) -> TaskResult:
         reason=row["reason"],
         error_code=row["error_code"],
         error_text=row["error_text"],
-        verdicts=tuple(Verdict(**verdict) for verdict in row["verdicts"]),
+        verdicts=tuple(Verdict(**verdict) for verdict in json.loads(row["verdicts"])),
         load_id=row["load_id"],
         snapshot_id=row["snapshot_id"],
     )
 
 
-def read_results(rows: Iterable[Row]) -> dict[TableName, tuple[str, TaskResult]]:
+def read_results(rows: Iterable[PlainRow]) -> dict[TableName, tuple[str, TaskResult]]:
     """The rows of LAST_RESULTS: by table the run's id, and how it went."""
     return {TableName.parse(row["table_name"]): (row["run_id"], read_task(row)) for row in rows}
 
 
-def read_run(row: Row, tasks: tuple[TaskResult, ...]) -> RunSummary:
+def read_run(row: PlainRow, tasks: tuple[TaskResult, ...]) -> RunSummary:
     return RunSummary(
         run_id=row["id"],
         environment=row["environment"],
         status=row["status"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
+        started_at=datetime.fromisoformat(row["started_at"]),
+        finished_at=read_time(row["finished_at"]),
         tasks=tasks,
         git_commit=row["git_commit"],
-        git_dirty=row["git_dirty"],
+        git_dirty=None if row["git_dirty"] is None else bool(row["git_dirty"]),
         author=row["author"],
         snapshot_id=row["snapshot_id"],
-        selection=tuple(row["selection"]),
+        selection=tuple(json.loads(row["selection"])),
         command=row["command"],
     )

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headwater.errors import LeaseHeld, StateError
 from headwater.spec.names import TableName
 from headwater.spec.runs import Event, RunStatus, RunSummary, TaskResult
-from headwater.state import tables as t
-from headwater.state.address import is_postgres, sqlite_path
+from headwater.state.address import KNOWN_VERSIONS, VERSION, is_postgres, sqlite_path
 from headwater.state.clock import Clock, utc_now
 from headwater.state.leases import HolderInfo, Lease, is_free, table_key
-from headwater.state.opening import ensure_version, open_postgres, open_sqlite, translated
 from headwater.state.processes import current_process, is_alive
-from headwater.state.rows import LAST_RESULTS, event_row, read_event, read_results, read_run, read_task, task_row, written
+from headwater.state.rows import (
+    EVENT_COLUMNS,
+    INSERT_EVENT,
+    INSERT_RUN,
+    INSERT_TASK,
+    LAST_RESULTS,
+    RUN_COLUMNS,
+    TASK_COLUMNS,
+    event_row,
+    read_event,
+    read_results,
+    read_run,
+    read_task,
+    read_time,
+    task_row,
+    written,
+    written_time,
+)
+from headwater.state.statements import Database, PlainRow, SqliteDatabase, Statements, translated
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 T = TypeVar("T")
 #: A running run whose heart hasn't beaten for so long is dead, when its process can't be looked at.
 HEARTBEAT_LIMIT_SECONDS = 120.0
 _ACQUIRING = 7_203_418
+_MOST_NAMED = 500
 
 
 class StateStore:
@@ -33,9 +54,8 @@ class StateStore:
     Losing it loses history and leases, never data: fencing tokens start above the lake's own (`floor`), and positions live in the lake.
     """
 
-    def __init__(self, engine: sa.Engine, where: str, clock: Clock) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(only_reads=True)
+    def __init__(self, database: Database, where: str, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
         self.where = where
 
@@ -47,24 +67,27 @@ class StateStore:
         Raises StateUnavailable, StateError (damaged, not writable, or written by newer code), MissingDependency.
         """
         text = str(url)
+        database: Database
         if is_postgres(text):
+            from headwater.state.postgres import PostgresDatabase
+
             where = "in Postgres"
-            engine = open_postgres(text)
+            database = PostgresDatabase(text)
         else:
             path = sqlite_path(text, project_dir)
             where = str(path)
             with translated(where):
-                engine = open_sqlite(path)
+                database = SqliteDatabase(path)
         try:
             with translated(where):
-                ensure_version(engine, where)
+                _ensure_version(database, where)
         except BaseException:
-            engine.dispose()
+            database.close()
             raise
-        return cls(engine, where, clock)
+        return cls(database, where, clock)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> StateStore:
         return self
@@ -92,112 +115,119 @@ class StateStore:
             "id": run_id,
             "environment": environment,
             "command": command,
-            "selection": list(selection),
+            "selection": json.dumps(list(selection)),
             "status": "running",
-            "started_at": started_at,
-            "heartbeat_at": self._clock(),
+            "started_at": written_time(started_at),
+            "heartbeat_at": written_time(self._clock()),
+            "finished_at": None,
             "host": process.host,
             "pid": process.pid,
             "process": process.identity,
             "git_commit": git_commit,
             "git_dirty": git_dirty,
             "author": author,
+            "snapshot_id": None,
         }
-        self._write(lambda connection: connection.execute(sa.insert(t.runs), row))
+        self._change(lambda statements: statements.execute(INSERT_RUN, row))
 
     def finish_run(self, run_id: str, status: RunStatus, *, finished_at: datetime, snapshot_id: int | None = None) -> None:
         """Writes how a run ended and lets go of its leases, in one transaction."""
+        values = {"id": run_id, "status": status, "finished_at": written_time(finished_at), "snapshot_id": snapshot_id}
 
-        def work(connection: sa.Connection) -> None:
-            values = {"status": status, "finished_at": finished_at, "snapshot_id": snapshot_id}
-            connection.execute(sa.update(t.runs).where(t.runs.c.id == run_id).values(values))
-            _release(connection, run_id)
+        def work(statements: Statements) -> None:
+            statements.execute("UPDATE runs SET status = :status, finished_at = :finished_at, snapshot_id = :snapshot_id WHERE id = :id", values)
+            _release(statements, run_id)
 
-        self._write(work)
+        self._change(work)
 
     def note_git(self, run_id: str, commit: str | None, is_dirty: bool | None, author: str | None) -> None:
-        values = {"git_commit": commit, "git_dirty": is_dirty, "author": author}
-        self._write(lambda connection: connection.execute(sa.update(t.runs).where(t.runs.c.id == run_id).values(values)))
+        sql = "UPDATE runs SET git_commit = :commit, git_dirty = :is_dirty, author = :author WHERE id = :id"
+        values = {"id": run_id, "commit": commit, "is_dirty": is_dirty, "author": author}
+        self._change(lambda statements: statements.execute(sql, values))
 
     def mark_crashed(self, environment: str) -> tuple[str, ...]:
         """Finds runs that say they run and don't, marks them `crashed`, and frees their leases; gives their ids.
 
         A run is gone when its process is, or, where that can't be looked at, when its heart hasn't beaten for `HEARTBEAT_LIMIT_SECONDS`.
         """
-        running = sa.select(t.runs.c.id, t.runs.c.process, t.runs.c.heartbeat_at)
-        running = running.where(t.runs.c.environment == environment, t.runs.c.status == "running")
+        running = "SELECT id, process, heartbeat_at FROM runs WHERE environment = :environment AND status = 'running'"
+        here = {"environment": environment}
 
-        def work(connection: sa.Connection) -> tuple[str, ...]:
-            oldest = self._clock() - timedelta(seconds=HEARTBEAT_LIMIT_SECONDS)
-            dead = [row.id for row in connection.execute(running) if _is_gone(row.process, row.heartbeat_at, oldest)]
+        def work(statements: Statements) -> tuple[str, ...]:
+            now = self._clock()
+            oldest = now - timedelta(seconds=HEARTBEAT_LIMIT_SECONDS)
+            rows = statements.select(running, here)
+            dead = [row["id"] for row in rows if _is_gone(row["process"], datetime.fromisoformat(row["heartbeat_at"]), oldest)]
             for run_id in dead:
-                connection.execute(sa.update(t.runs).where(t.runs.c.id == run_id).values(status="crashed", finished_at=self._clock()))
-                _release(connection, run_id)
+                values = {"id": run_id, "finished_at": written_time(now)}
+                statements.execute("UPDATE runs SET status = 'crashed', finished_at = :finished_at WHERE id = :id", values)
+                _release(statements, run_id)
             return tuple(dead)
 
-        with translated(self.where), self._reader.begin() as connection:
-            if connection.execute(running.limit(1)).first() is None:
-                return ()
-        return self._write(work)
+        return self._change(work) if self.select(running + " LIMIT 1", here) else ()
 
     def rebuild_run(self, run_id: str, *, environment: str, started_at: datetime, finished_at: datetime, snapshot_id: int) -> None:
         """Writes down a finished run that only the lake knows of (the store was lost or is older). Does nothing when it is known."""
+        row = {
+            "id": run_id,
+            "environment": environment,
+            "command": "rebuilt from the lake",
+            "selection": "[]",
+            "status": "succeeded",
+            "started_at": written_time(started_at),
+            "heartbeat_at": written_time(finished_at),
+            "finished_at": written_time(finished_at),
+            "host": "",
+            "pid": 0,
+            "process": "",
+            "git_commit": None,
+            "git_dirty": None,
+            "author": None,
+            "snapshot_id": snapshot_id,
+        }
 
-        def work(connection: sa.Connection) -> None:
-            if connection.execute(sa.select(t.runs.c.id).where(t.runs.c.id == run_id)).first() is None:
-                row: dict[str, Any] = {
-                    "id": run_id,
-                    "environment": environment,
-                    "command": "rebuilt from the lake",
-                    "selection": [],
-                    "status": "succeeded",
-                }
-                row |= {"started_at": started_at, "heartbeat_at": finished_at, "finished_at": finished_at, "snapshot_id": snapshot_id}
-                connection.execute(sa.insert(t.runs), row | {"host": "", "pid": 0, "process": ""})
+        def work(statements: Statements) -> None:
+            if not statements.select("SELECT 1 FROM runs WHERE id = :id", {"id": run_id}):
+                statements.execute(INSERT_RUN, row)
 
-        self._write(work)
+        self._change(work)
 
     def known_runs(self, run_ids: Iterable[str]) -> set[str]:
         """Which of the runs this store knows."""
         wanted = sorted(set(run_ids))
         found: set[str] = set()
-        with translated(self.where), self._reader.begin() as connection:
-            for start in range(0, len(wanted), 500):
-                found.update(connection.execute(sa.select(t.runs.c.id).where(t.runs.c.id.in_(wanted[start : start + 500]))).scalars())
+        with translated(self.where), self._database.transaction(only_reads=True) as statements:
+            for start in range(0, len(wanted), _MOST_NAMED):
+                found.update(row["id"] for row in _runs_among(statements, "id", wanted[start : start + _MOST_NAMED]))
         return found
 
     def newest_snapshot(self, environment: str) -> int | None:
         """The highest snapshot of the lake that a finished run noted."""
-        query = sa.select(sa.func.max(t.runs.c.snapshot_id)).where(t.runs.c.environment == environment)
-        with translated(self.where), self._reader.begin() as connection:
-            found = connection.execute(query).scalar()
-            return None if found is None else int(found)
+        rows = self.select("SELECT max(snapshot_id) AS newest FROM runs WHERE environment = :environment", {"environment": environment})
+        return None if rows[0]["newest"] is None else int(rows[0]["newest"])
 
     def runs(self, *, environment: str | None = None, limit: int = 20) -> list[RunSummary]:
         """The newest runs, newest first, without their tasks."""
-        query = sa.select(t.runs).order_by(t.runs.c.started_at.desc(), t.runs.c.id.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(t.runs.c.environment == environment)
-        with translated(self.where), self._reader.begin() as connection:
-            return [read_run(row, ()) for row in connection.execute(query).mappings()]
+        only, which = ("", {}) if environment is None else ("WHERE environment = :environment", {"environment": environment})
+        sql = f"SELECT {RUN_COLUMNS} FROM runs {only} ORDER BY started_at DESC, id DESC LIMIT :limit"
+        return [read_run(row, ()) for row in self.select(sql, {**which, "limit": limit})]
 
     def run(self, run_id: str) -> RunSummary:
         """One run with its tasks, by its id or the beginning of it. Raises StateError when there is none, or several begin so."""
-        with translated(self.where), self._reader.begin() as connection:
-            exact = connection.execute(sa.select(t.runs).where(t.runs.c.id == run_id)).mappings().all()
-            found = exact or connection.execute(sa.select(t.runs).where(t.runs.c.id.startswith(run_id, autoescape=True)).limit(2)).mappings().all()
+        with translated(self.where), self._database.transaction(only_reads=True) as statements:
+            begins = f"SELECT {RUN_COLUMNS} FROM runs WHERE substr(id, 1, :length) = :beginning LIMIT 2"
+            found = statements.select(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = :id", {"id": run_id})
+            found = found or statements.select(begins, {"beginning": run_id, "length": len(run_id)})
             if len(found) != 1:
                 raise StateError(
                     f"no run {run_id!r}" if not found else f"several runs begin with {run_id!r}", hint="`headwater history` lists the runs"
                 )
-            rows = connection.execute(sa.select(t.tasks).where(t.tasks.c.run_id == found[0]["id"]).order_by(t.tasks.c.ordinal)).mappings()
+            rows = statements.select(f"SELECT {TASK_COLUMNS} FROM tasks WHERE run_id = :id ORDER BY ordinal", {"id": found[0]["id"]})
             return read_run(found[0], tuple(read_task(row) for row in rows))
 
     def last_results(self, environment: str) -> dict[TableName, tuple[str, TaskResult]]:
         """For each table the id of the last run that did more than skip it, and how that went."""
-        query = sa.text(LAST_RESULTS).columns(*t.tasks.c)
-        with translated(self.where), self._reader.begin() as connection:
-            return read_results(connection.execute(query, {"environment": environment}).mappings())
+        return read_results(self.select(LAST_RESULTS, {"environment": environment}))
 
     # -- tasks and events --------------------------------------------------------------------------------------------
 
@@ -206,22 +236,18 @@ class StateStore:
         event_rows = [event_row(event) for event in events]
         task_rows = [task_row(run_id, ordinal, result) for ordinal, result in tasks]
 
-        def work(connection: sa.Connection) -> None:
-            if event_rows:
-                connection.execute(sa.insert(t.events), event_rows)
-            if task_rows:
-                connection.execute(sa.insert(t.tasks), task_rows)
-            connection.execute(sa.update(t.runs).where(t.runs.c.id == run_id).values(heartbeat_at=self._clock()))
+        def work(statements: Statements) -> None:
+            statements.execute_each(INSERT_EVENT, event_rows)
+            statements.execute_each(INSERT_TASK, task_rows)
+            self._beat(statements, run_id, self._clock())
 
-        self._write(work)
+        self._change(work)
 
     def events(self, run_id: str, table: TableName | None = None) -> list[Event]:
         """What happened in a run, in order; of one table where given."""
-        query = sa.select(t.events).where(t.events.c.run_id == run_id).order_by(t.events.c.id)
-        if table is not None:
-            query = query.where(t.events.c.table_name == written(table))
-        with translated(self.where), self._reader.begin() as connection:
-            return [read_event(row) for row in connection.execute(query).mappings()]
+        which = {"id": run_id} if table is None else {"id": run_id, "table": written(table)}
+        only = "" if table is None else "AND table_name = :table"
+        return [read_event(row) for row in self.select(f"SELECT {EVENT_COLUMNS} FROM events WHERE run_id = :id {only} ORDER BY id", which)]
 
     # -- leases ------------------------------------------------------------------------------------------------------
 
@@ -233,83 +259,82 @@ class StateStore:
         """
         keys = {table_key(table): table for table in tables}
 
-        def work(connection: sa.Connection) -> Lease:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ACQUIRING})
+        def work(statements: Statements) -> Lease:
+            statements.take_turn(_ACQUIRING)
             now = self._clock()
-            known = connection.execute(sa.select(t.leases).where(t.leases.c.environment == environment))
-            rows = {row.table_key: row for row in known if row.table_key in keys}
-            holders = self._holders(connection, {row.holder for row in rows.values() if row.holder is not None and row.holder != holder})
+            known = statements.select(
+                "SELECT table_key, token, holder, ttl_seconds, expires_at FROM leases WHERE environment = :environment", {"environment": environment}
+            )
+            rows = {row["table_key"]: row for row in known if row["table_key"] in keys}
+            holders = _holders(statements, {row["holder"] for row in rows.values() if row["holder"] is not None and row["holder"] != holder})
             taken_over: list[TableName] = []
             for key, row in rows.items():
-                if row.holder is None or row.holder == holder:
+                if row["holder"] is None or row["holder"] == holder:
                     continue
-                info = holders[row.holder]
-                if not is_free(holder=row.holder, expires_at=row.expires_at, ttl_seconds=row.ttl_seconds, holder_alive=info.is_alive, now=now):
-                    raise _held(keys[key], info, row.expires_at)
+                info, expires = holders[row["holder"]], read_time(row["expires_at"])
+                if not is_free(holder=row["holder"], expires_at=expires, ttl_seconds=row["ttl_seconds"], holder_alive=info.is_alive, now=now):
+                    raise _held(keys[key], info, expires)
                 if info.is_alive is not False:
                     taken_over.append(keys[key])
-            tokens = {table: max(rows[key].token if key in rows else 0, floor.get(table, 0)) + 1 for key, table in keys.items()}
-            expires_at = now + timedelta(seconds=ttl_seconds)
-            common = {"environment": environment, "holder": holder, "ttl_seconds": ttl_seconds, "expires_at": expires_at}
-            values = [common | {"table_key": key, "token": tokens[table]} for key, table in keys.items()]
-            _upsert(connection, [v for v in values if v["table_key"] in rows], [v for v in values if v["table_key"] not in rows])
+            tokens = {table: max(rows[key]["token"] if key in rows else 0, floor.get(table, 0)) + 1 for key, table in keys.items()}
+            common = {"environment": environment, "holder": holder, "ttl": ttl_seconds, "expires_at": _until(now, ttl_seconds)}
+            statements.execute_each(_TAKE, [common | {"table_key": key, "token": tokens[table]} for key, table in keys.items()])
             return Lease(environment, holder, tokens, ttl_seconds, tuple(taken_over))
 
-        return self._write(work)
+        return self._change(work)
 
     def renew(self, lease: Lease) -> tuple[TableName, ...]:
         """Prolongs a lease by its time to live; gives the tables another holder has taken over (empty: all are still ours)."""
+        ours = {"environment": lease.environment, "holder": lease.holder}
 
-        def work(connection: sa.Connection) -> tuple[TableName, ...]:
+        def work(statements: Statements) -> tuple[TableName, ...]:
             now = self._clock()
-            ours = (t.leases.c.environment == lease.environment) & (t.leases.c.holder == lease.holder)
-            renewed = connection.execute(sa.update(t.leases).where(ours).values(expires_at=now + timedelta(seconds=lease.ttl_seconds))).rowcount
-            connection.execute(sa.update(t.runs).where(t.runs.c.id == lease.holder).values(heartbeat_at=now))
+            renewing = "UPDATE leases SET expires_at = :expires_at WHERE environment = :environment AND holder = :holder"
+            renewed = statements.execute(renewing, {**ours, "expires_at": _until(now, lease.ttl_seconds)})
+            self._beat(statements, lease.holder, now)
             if renewed >= len(lease.tokens):
                 return ()
-            kept = set(connection.execute(sa.select(t.leases.c.table_key).where(ours)).scalars())
+            rows = statements.select("SELECT table_key FROM leases WHERE environment = :environment AND holder = :holder", ours)
+            kept = {row["table_key"] for row in rows}
             return tuple(table for table in lease.tokens if table_key(table) not in kept)
 
-        return self._write(work)
+        return self._change(work)
 
     def release(self, lease: Lease) -> None:
         """Lets go of what is still ours; tokens are remembered. Idempotent."""
-        self._write(lambda connection: _release(connection, lease.holder))
+        self._change(lambda statements: _release(statements, lease.holder))
 
     def held_leases(self, environment: str) -> dict[str, HolderInfo]:
         """Tables that are leased just now (by their key `schema.table` in lower case), and by whom."""
-        with translated(self.where), self._reader.begin() as connection:
-            query = sa.select(t.leases.c.table_key, t.leases.c.holder).where(t.leases.c.environment == environment, t.leases.c.holder.is_not(None))
-            rows = connection.execute(query).all()
-            holders = self._holders(connection, {row.holder for row in rows})
-            return {row.table_key: holders[row.holder] for row in rows}
+        sql = "SELECT table_key, holder FROM leases WHERE environment = :environment AND holder IS NOT NULL"
+        with translated(self.where), self._database.transaction(only_reads=True) as statements:
+            rows = statements.select(sql, {"environment": environment})
+            holders = _holders(statements, {row["holder"] for row in rows})
+            return {row["table_key"]: holders[row["holder"]] for row in rows}
 
-    def _holders(self, connection: sa.Connection, run_ids: set[str]) -> dict[str, HolderInfo]:
-        if not run_ids:
-            return {}
-        found: dict[str, HolderInfo] = {}
-        for row in connection.execute(sa.select(t.runs).where(t.runs.c.id.in_(sorted(run_ids)))):
-            found[row.id] = HolderInfo(row.id, row.host, row.pid, row.started_at, is_alive(row.process))
-        return {run_id: found.get(run_id) or HolderInfo(run_id, "", None, None, None) for run_id in run_ids}
+    def _beat(self, statements: Statements, run_id: str, now: datetime) -> None:
+        statements.execute("UPDATE runs SET heartbeat_at = :now WHERE id = :id", {"id": run_id, "now": written_time(now)})
 
     # -- copies ------------------------------------------------------------------------------------------------------
 
     def backup_to(self, path: Path) -> None:
         """Writes all of one instant into a new SQLite file, whatever the store itself is. Safe beside writers."""
+        from headwater.state.copying import copy_all
+
         with translated(str(path)):
             path.unlink(missing_ok=True)
         with StateStore.open(path, path.parent, clock=self._clock) as copy:
-            _copy(self, copy)
-            with translated(str(path)), copy._engine.connect() as connection:
-                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
-                connection.connection.driver_connection.execute("PRAGMA journal_mode = DELETE")  # type: ignore[union-attr]
+            copy_all(self._database.engine, copy._database.engine, self.where)
+        with translated(str(path)), closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
 
     def restore_from(self, path: Path) -> None:
         """Replaces all that is in this store by what `backup_to` wrote, in one transaction. Leases come back released."""
+        from headwater.state.copying import copy_all
+
         with StateStore.open(path, path.parent, clock=self._clock) as copy:
-            _copy(copy, self)
-        self._write(lambda connection: connection.execute(sa.update(t.leases).values(holder=None, expires_at=None)))
+            copy_all(copy._database.engine, self._database.engine, copy.where)
+        self._change(lambda statements: statements.execute("UPDATE leases SET holder = NULL, expires_at = NULL", {}))
 
     # -- for the rooms above that keep tables of their own here -------------------------------------------------------
 
@@ -318,9 +343,18 @@ class StateStore:
         """The clock that the store's times come from."""
         return self._clock
 
+    def has_users(self) -> bool:
+        """Whether anybody but the owner may come in."""
+        return bool(self.select("SELECT 1 FROM users LIMIT 1", {}))
+
+    def select(self, sql: str, parameters: Mapping[str, Any]) -> list[PlainRow]:
+        """Rows by plain SQL with parameters `:name`, without SQLAlchemy on a SQLite store. Raises StateError kinds."""
+        with translated(self.where), self._database.transaction(only_reads=True) as statements:
+            return statements.select(sql, parameters)
+
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """What `work` gives inside one transaction that only reads. Raises StateError kinds."""
-        with translated(self.where), self._reader.begin() as connection:
+        with translated(self.where), self._database.engine.execution_options(only_reads=True).begin() as connection:
             return work(connection)
 
     def write(self, work: Callable[[sa.Connection], T], *, turn: int | None = None) -> T:
@@ -328,34 +362,62 @@ class StateStore:
 
         Writers of a SQLite store wait for each other anyway; with `turn`, a number of its own for each purpose, those of a Postgres store do too.
         """
-
-        def in_turn(connection: sa.Connection) -> T:
+        with translated(self.where), self._database.engine.begin() as connection:
             if turn is not None and connection.dialect.name == "postgresql":
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": turn})
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (turn,))
             return work(connection)
-
-        return self._write(in_turn)
 
     def make_durable(self) -> None:
         """Brings all that was committed to the disk, so that it outlives the machine's power."""
-        if self._engine.dialect.name == "sqlite":
-            with translated(self.where), self._engine.connect() as connection:
-                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(FULL)")  # type: ignore[union-attr]
+        if isinstance(self._database, SqliteDatabase):
+            with translated(self.where):
+                self._database.make_durable()
 
-    def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        with translated(self.where), self._engine.begin() as connection:
-            return work(connection)
+    def _change(self, work: Callable[[Statements], T]) -> T:
+        with translated(self.where), self._database.transaction() as statements:
+            return work(statements)
 
 
-def _copy(source: StateStore, target: StateStore) -> None:
-    reader = source._reader if source._engine.dialect.name == "sqlite" else source._engine.execution_options(isolation_level="REPEATABLE READ")
-    with translated(source.where), reader.begin() as old, target._engine.begin() as new:
-        for table in t.metadata.sorted_tables:
-            new.execute(sa.delete(table))
-            columns = [column for column in table.c if not (table is t.events and column.name == "id")]
-            order = [t.events.c.id] if table is t.events else list(table.primary_key.columns)
-            for chunk in old.execute(sa.select(*columns).order_by(*order)).mappings().partitions(5_000):
-                new.execute(sa.insert(table), [dict(row) for row in chunk])
+#: Takes one lease, known or new.
+_TAKE = """
+    INSERT INTO leases (environment, table_key, token, holder, ttl_seconds, expires_at)
+    VALUES (:environment, :table_key, :token, :holder, :ttl, :expires_at)
+    ON CONFLICT (environment, table_key) DO UPDATE
+    SET token = excluded.token, holder = excluded.holder, ttl_seconds = excluded.ttl_seconds, expires_at = excluded.expires_at
+"""
+
+
+def _ensure_version(database: Database, where: str) -> None:
+    """Brings the store to this code's version; one query when it is there already. Raises StateError for a newer one."""
+    found = _found_version(database)
+    if found is None and isinstance(database, SqliteDatabase):
+        database.create(VERSION)
+        found = _found_version(database)
+    if found == VERSION:
+        return
+    if found is not None and found not in KNOWN_VERSIONS:
+        raise StateError(
+            f"the state store {where} was written by a newer Headwater",
+            expected=f"version {VERSION} or older",
+            found=f"version {found}",
+            state="nothing was changed",
+            hint="upgrade Headwater, or point `state:` at another store",
+        )
+    from headwater.state.opening import bring_up
+
+    bring_up(database.engine)
+
+
+def _found_version(database: Database) -> str | None:
+    try:
+        with database.transaction(only_reads=True) as statements:
+            rows = statements.select("SELECT version_num FROM alembic_version", {})
+    except Exception as error:  # the drivers' own differ; what it is, they say alike
+        text = str(error).lower()
+        if "no such table" in text or "does not exist" in text:
+            return None
+        raise
+    return str(rows[0]["version_num"]) if rows else None
 
 
 def _is_gone(process: str, heartbeat_at: datetime, oldest: datetime) -> bool:
@@ -363,7 +425,7 @@ def _is_gone(process: str, heartbeat_at: datetime, oldest: datetime) -> bool:
     return alive is False or (alive is None and heartbeat_at < oldest)
 
 
-def _held(table: TableName, holder: HolderInfo, expires_at: datetime) -> LeaseHeld:
+def _held(table: TableName, holder: HolderInfo, expires_at: datetime | None) -> LeaseHeld:
     return LeaseHeld(
         f"{table} is being written by another run",
         found=f"{holder}, started {holder.started_at:%Y-%m-%d %H:%M:%S %Z}" if holder.started_at else str(holder),
@@ -372,15 +434,24 @@ def _held(table: TableName, holder: HolderInfo, expires_at: datetime) -> LeaseHe
     )
 
 
-def _release(connection: sa.Connection, holder: str) -> None:
-    connection.execute(sa.update(t.leases).where(t.leases.c.holder == holder).values(holder=None, expires_at=None))
+def _until(now: datetime, seconds: float) -> str:
+    return written_time(now + timedelta(seconds=seconds))
 
 
-def _upsert(connection: sa.Connection, known: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
-    if known:
-        which = (t.leases.c.environment == sa.bindparam("key_1")) & (t.leases.c.table_key == sa.bindparam("key_2"))
-        values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in ("token", "holder", "ttl_seconds", "expires_at")}
-        rows = [{"key_1": row["environment"], "key_2": row["table_key"], **{f"new_{name}": row[name] for name in values}} for row in known]
-        connection.execute(sa.update(t.leases).where(which).values(values), rows)
-    if new:
-        connection.execute(sa.insert(t.leases), new)
+def _holders(statements: Statements, run_ids: set[str]) -> dict[str, HolderInfo]:
+    found: dict[str, HolderInfo] = {}
+    for row in _runs_among(statements, "id, host, pid, started_at, process", sorted(run_ids)):
+        started_at = datetime.fromisoformat(row["started_at"])
+        found[row["id"]] = HolderInfo(row["id"], row["host"], row["pid"], started_at, is_alive(row["process"]))
+    return {run_id: found.get(run_id) or HolderInfo(run_id, "", None, None, None) for run_id in run_ids}
+
+
+def _runs_among(statements: Statements, columns: str, run_ids: Sequence[str]) -> list[PlainRow]:
+    if not run_ids:
+        return []
+    named = {f"id_{number}": run_id for number, run_id in enumerate(run_ids)}
+    return statements.select(f"SELECT {columns} FROM runs WHERE id IN ({', '.join(f':{name}' for name in named)})", named)
+
+
+def _release(statements: Statements, holder: str) -> None:
+    statements.execute("UPDATE leases SET holder = NULL, expires_at = NULL WHERE holder = :holder", {"holder": holder})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,14 @@ from headwater.spec.names import TableName
 def engine():
     with Engine() as engine:
         yield engine
+
+
+def test_a_time_limit_holds_for_what_begins_after_it_too(engine):
+    connection = engine.connection()
+    with connection.time_limit(0.05):
+        time.sleep(0.2)
+        with pytest.raises(errors.Interrupted):
+            connection.execute("SELECT count(*) FROM range(100000000) a, range(1000) b WHERE a.range = -b.range").fetchall()
 
 
 @pytest.mark.parametrize(
@@ -157,3 +166,20 @@ def test_nothing_unsigned_is_loaded_once_the_engine_stands() -> None:
         assert connection.execute("SELECT current_setting('allow_unsigned_extensions')").scalar() is False
         with pytest.raises(errors.HeadwaterError):
             connection.execute("SET GLOBAL allow_unsigned_extensions = true")
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_an_engine_held_back_has_one_thread_until_there_is_work(threads):
+    def used(engine):
+        with engine.connection() as connection:
+            return connection.execute("SELECT current_setting('threads')").scalar()
+
+    with Engine(threads=threads) as engine:
+        before = used(engine)
+        engine.hold_back()
+        engine.hold_back()
+        assert used(engine) == 1
+        engine.use_all_threads()
+        engine.use_all_threads()
+        assert used(engine) == before
+    assert threads is None or before == threads

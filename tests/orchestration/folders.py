@@ -51,7 +51,7 @@ class Folder:
         return open_session(load_project(self.directory), clock=self.clock)
 
     def run(self, *include: str, listener: Callable[[Event], None] | None = None, **options: Any) -> RunSummary:
-        """One run; its events are added to `events`."""
+        """One run, of two tasks side by side unless it is told otherwise; its events are added to `events`."""
 
         def listen(event: Event) -> None:
             self.events.append(event)
@@ -59,7 +59,7 @@ class Folder:
                 listener(event)
 
         with self.session() as session:
-            return execute(session, RunOptions(include=include, **options), listener=listen)
+            return execute(session, RunOptions(include=include, **{"threads": 2, **options}), listener=listen)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What readers see."""
@@ -85,7 +85,7 @@ class Folder:
 def small_project(directory: Path) -> Folder:
     """A project with a source `shop` whose stream `orders` is the CSV files `data/orders*.csv`, appended."""
     project = Folder(directory)
-    project.write("headwater.yaml", "name: tests\n")
+    project.write("headwater.yaml", "name: tests\nthreads: 1\n")  # the engine's: a second one would only be woken in vain
     project.write("sources/shop.yaml", "type: files\nstreams:\n  orders: {path: data/orders*.csv, columns: {id: bigint, amount: bigint}}\n")
     return project.csv("orders1.csv", [(1, 10), (2, 20)])
 

@@ -94,16 +94,16 @@ def test_errors_that_may_pass_are_tried_again_and_others_are_not() -> None:
 
 
 def test_a_fault_of_our_own_is_told_as_one_and_fails_its_task_alone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from headwater.orchestration import tasks
+    from headwater.transformation import build as building
 
-    build = tasks.build_model
+    build = building.build_model
 
     def faulty(lake: object, workspace: object, model: object, context: object) -> object:
         if "bad" in str(getattr(model, "name", "")):
             raise ZeroDivisionError("x")
         return build(lake, workspace, model, context)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tasks, "build_model", faulty)
+    monkeypatch.setattr(building, "build_model", faulty)
     folder.model("m.bad", "SELECT id FROM shop.orders").model("m.good", "SELECT id FROM shop.orders")
     summary = folder.run()
     assert statuses(summary) == {"shop.orders": "succeeded", "m.bad": "failed", "m.good": "succeeded"}

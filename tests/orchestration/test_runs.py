@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from typing import Any
 
 import pytest
 from folders import Folder, reason, statuses
 
+from headwater.engine import Connection, describe_query
 from headwater.errors import LeaseHeld, UnknownSelection
 from headwater.orchestration import execute
 from headwater.orchestration.plan import RunOptions
@@ -134,7 +137,7 @@ def test_an_unselected_input_is_read_as_published(folder: Folder) -> None:
 
 
 def test_references_in_streams_are_resolved_for_reading_and_never_told(folder: Folder) -> None:
-    folder.write(".env", "TABLE=orders_of_2024\nTOKEN=hush-hush\n")
+    folder.write(".env", "TABLE=orders_of_last_year\nTOKEN=hush-hush\n")
     folder.write(
         "sources/shop.yaml",
         """
@@ -148,12 +151,12 @@ def test_references_in_streams_are_resolved_for_reading_and_never_told(folder: F
     )
     folder.write("sources/own.yaml", "type: python\nstreams: {t: {function: 'sources/own.py:rows', options: {key: '${env:TOKEN}'}}}\n")
     folder.write("sources/own.py", "def rows(options):\n    yield {'is_known': options['key'] == 'hush-hush'}\n")
-    folder.sqlite("CREATE TABLE orders_of_2024(id INTEGER); INSERT INTO orders_of_2024 VALUES (7)")
+    folder.sqlite("CREATE TABLE orders_of_last_year(id INTEGER); INSERT INTO orders_of_last_year VALUES (7)")
     summary = folder.run()
     assert statuses(summary) == {"shop.orders": "succeeded", "shop.keyed": "succeeded", "shop.broken": "failed", "own.t": "succeeded"}
     assert folder.rows("SELECT id, is_known FROM shop.orders, own.t") == [(7, True)]
     assert folder.rows("SELECT is_known FROM shop.keyed") == [(1,)]
-    assert not any("hush" in str(told) or "2024" in str(told) for told in (*summary.tasks, *folder.events))
+    assert not any("hush" in str(told) or "last_year" in str(told) for told in (*summary.tasks, *folder.events))
     assert folder.head("SELECT count(*) FROM lake.headwater.definitions WHERE body LIKE '%hush%'") == [(0,)]
 
 
@@ -289,6 +292,18 @@ def test_a_run_stopped_in_the_middle_commits_nothing_more_and_the_next_goes_on(f
     assert folder.rows("SELECT * FROM marts.revenue") == [(30,)]
     with folder.session() as session:
         assert session.state.held_leases("local") == {}
+
+
+def test_a_model_between_two_statements_is_stopped_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def described(connection: Connection, query: str) -> Any:
+        found = describe_query(connection, query)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.5)  # the stop comes now, while the connection does nothing
+        return found
+
+    monkeypatch.setattr("headwater.storage.staging.describe_query", described)
+    folder.model("slow.wait", "SELECT count(*) AS n FROM range(100000000) a, range(100000) b")
+    assert folder.run("slow.wait").status == "cancelled"
 
 
 def test_events_tell_the_run_and_are_kept(folder: Folder) -> None:

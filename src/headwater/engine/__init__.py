@@ -4,6 +4,7 @@ from headwater.engine.connection import Connection, Engine, Result
 from headwater.engine.deep import with_room
 from headwater.engine.extensions import extension_available, load_extension
 from headwater.engine.failures import syntax_error_offset, translated
+from headwater.engine.overtime import Overtime
 from headwater.engine.sql import Statement, describe_query, parse_ahead, parse_statements, parse_tree, tables_named, unparse_trees
 from headwater.engine.workspace import CLOCK_FUNCTIONS, Workspace
 
@@ -11,6 +12,7 @@ __all__ = [
     "CLOCK_FUNCTIONS",
     "Connection",
     "Engine",
+    "Overtime",
     "Result",
     "Statement",
     "Workspace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import duckdb
 from headwater.engine.extensions import extension_available, load_extension
 from headwater.engine.failures import translated
 from headwater.engine.literals import bind_parameters, is_plain
+from headwater.engine.overtime import Overtime
 from headwater.spec.names import quote, quote_literal
 
 if TYPE_CHECKING:
@@ -122,17 +124,15 @@ class Connection:
 
     @contextmanager
     def time_limit(self, seconds: float | None) -> Iterator[None]:
-        """Interrupts what runs inside it after `seconds`; None means no limit."""
+        """Interrupts what runs inside it after `seconds`, and whatever is begun after that; None means no limit."""
         if seconds is None:
             yield
             return
-        timer = threading.Timer(seconds, self.interrupt)
-        timer.daemon = True
-        timer.start()
+        overtime = Overtime(seconds, self.interrupt)
         try:
             yield
         finally:
-            timer.cancel()
+            overtime.close()
 
     def close(self) -> None:
         self._raw.close()
@@ -160,6 +160,9 @@ class Engine:
         timezone: str = "UTC",
         extensions: Sequence[str] = (),
     ) -> None:
+        self._threads, self._temp_directory, self._timezone, self._extensions = threads, temp_directory, timezone, tuple(extensions)
+        self._lock = threading.Lock()
+        self._is_held_back = False
         config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -179,9 +182,31 @@ class Engine:
         # The wheels are code of ours like any other; from here on nothing unsigned is loaded, and DuckDB doesn't let this be taken back.
         self._raw.execute("SET GLOBAL allow_unsigned_extensions = false")
 
+    def sibling(self, memory: int) -> Engine:
+        """Another instance, with the same settings and so many bytes of memory; it spills to a folder of its own."""
+        folder = None if self._temp_directory is None else self._temp_directory / f"sibling-{uuid.uuid4().hex}"
+        return Engine(threads=self._threads, memory_limit=f"{memory}B", temp_directory=folder, timezone=self._timezone, extensions=self._extensions)
+
     def connection(self) -> Connection:
         """A new cursor on this instance; close it when done."""
         return Connection(self._raw.cursor())
+
+    def hold_back(self) -> None:
+        """One thread for everything, until `use_all_threads`: to wake others takes a fifth of what looking into small tables does."""
+        self._set_threads(is_held_back=True)
+
+    def use_all_threads(self) -> None:
+        """All that it was made with, again: there is work. Idempotent."""
+        self._set_threads(is_held_back=False)
+
+    def _set_threads(self, *, is_held_back: bool) -> None:
+        with self._lock:
+            if is_held_back == self._is_held_back:
+                return
+            number = 1 if is_held_back else self._threads
+            with self.connection() as connection:
+                connection.execute("RESET GLOBAL threads" if number is None else f"SET GLOBAL threads = {number}")
+            self._is_held_back = is_held_back
 
     def load(self, extension: str) -> None:
         """Loads an extension for all connections; idempotent."""

@@ -5,7 +5,9 @@ What is named here is imported when it is first used: opening a project's lake t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headwater.spec.lazily import importing
 
 if TYPE_CHECKING:
     from headwater.orchestration.decide import Decision, Facts, Outcome, Situation, tick
@@ -42,11 +44,4 @@ __all__ = [
     "tick",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            from importlib import import_module
-
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = importing(__name__, _MODULES)

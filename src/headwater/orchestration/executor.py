@@ -34,6 +34,8 @@ boundaries.register("run.leased", "run.computed", "run.flushing", "run.flushed",
 _MOST_ROWS_WAITING = 4_000_000
 #: Rows of committed tasks kept in memory for those who read them; beyond, readers go to the lake.
 _MOST_ROWS_KEPT = 8_000_000
+#: How often what still runs is interrupted once the run is stopped.
+_INTERRUPT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,10 @@ class Executor:
         timeout = None
         if self._waiting_since is not None and not self._committing:
             timeout = max(0.0, self._flush_due_at(self._waiting_since) - time.monotonic())
+        if self._is_stopped and self._running:
+            # what was between two statements when it was interrupted didn't notice
+            self._worker.connections.interrupt()
+            timeout = _INTERRUPT_SECONDS
         try:
             yield self._messages.get(timeout=timeout)
             while True:

@@ -116,7 +116,15 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
         if state is not None:
             deployed[table] = state
     fingerprints = {table: state.load.fingerprint for table, state in deployed.items() if state.load is not None}
-    order = select(project.graph, options.include, options.exclude, deployed=fingerprints, fingerprints=project.fingerprint, results=results)
+    order = select(
+        project.graph,
+        options.include,
+        options.exclude,
+        exports=project.export_tables,
+        deployed=fingerprints,
+        fingerprints=project.fingerprint,
+        results=results,
+    )
     if options.interval is not None:
         order = project.graph.sort(set(order).union(*(project.graph.downstream(table) for table in order)))
         if not any(_is_restatable(project, table) for table in order):

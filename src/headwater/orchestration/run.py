@@ -45,7 +45,14 @@ def execute(session: Session, options: RunOptions | None = None, *, listener: Li
     raised are UnknownSelection, LeaseHeld (another run writes one of the tables), and the StateError and LakeError kinds that keep the run from
     beginning at all. Not atomic as a whole, each commit is; after a crash at any point the next run goes on from what is committed.
     """
-    options = with_environment(options or RunOptions())
+    session.engine.hold_back()  # until there is something to load or to build
+    try:
+        return _execute(session, with_environment(options or RunOptions()), listener)
+    finally:
+        session.engine.use_all_threads()
+
+
+def _execute(session: Session, options: RunOptions, listener: Listener | None) -> RunSummary:
     started_at = session.started_now()
     run_id = new_run_id(started_at)
     with ThreadPoolExecutor(1, "headwater-git") as pool:
@@ -122,7 +129,7 @@ def _statuses_asked(session: Session, options: RunOptions) -> dict[TableName, st
 
 def last_statuses(session: Session) -> dict[TableName, str]:
     """The status of each table's newest task that was more than a skip: what `result:` selects by."""
-    return {table: result.status for table, (_, result) in session.last_results().items()}
+    return {table: result.status for table, (_, result) in session.state.last_results(session.environment).items()}
 
 
 def _written(plan: Plan) -> tuple[TableName, ...]:

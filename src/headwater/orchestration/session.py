@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from headwater.engine import Engine
 from headwater.errors import UsageError
 from headwater.project import LoadedProject
 from headwater.secrets import resolve
-from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.spec.runs import TaskResult
-from headwater.state import utc_now
-from headwater.state.glance import glance_at_results, glance_for_users
+from headwater.state import StateStore, utc_now
 from headwater.storage import LAKE_EXTENSIONS, Lake
-
-if TYPE_CHECKING:
-    from headwater.state import StateStore
 
 
 class Session:
@@ -44,24 +36,8 @@ class Session:
     def state(self) -> StateStore:
         """The state store, opened when it is first asked for. Raises StateError kinds."""
         if self._state is None:
-            from headwater.state import StateStore
-
             self._state = StateStore.open(self._state_url, self.project.directory, clock=self.clock)
         return self._state
-
-    def last_results(self) -> dict[TableName, tuple[str, TaskResult]]:
-        """For each table the id of the last run that did more than skip it, and how that went. Opens the store only where a glance isn't enough."""
-        found = glance_at_results(self._state_url, self.project.directory, self.environment) if self._state is None else None
-        return self.state.last_results(self.environment) if found is None else found
-
-    def has_users(self) -> bool:
-        """Whether anybody but the owner may come in. Opens the store only where a glance isn't enough."""
-        found = glance_for_users(self._state_url, self.project.directory) if self._state is None else None
-        if found is not None:
-            return found
-        from headwater.security.users import has_users
-
-        return has_users(self.state)
 
     @property
     def environment(self) -> str:
@@ -84,6 +60,11 @@ class Session:
         self.close()
 
 
+def lake_config_of(project: LoadedProject) -> LakeConfig:
+    """Where the lake is, references resolved. Raises UnresolvedReference."""
+    return LakeConfig.model_validate(_resolved(project.config.lake.model_dump(), project))
+
+
 def open_session(
     project: LoadedProject,
     *,
@@ -98,7 +79,7 @@ def open_session(
     for, if ever. Raises LakeError and StateError kinds, UnresolvedReference, UsageError for a timezone nobody knows.
     """
     config = project.config
-    lake_config = LakeConfig.model_validate(_resolved(config.lake.model_dump(), project))
+    lake_config = lake_config_of(project)
     state_url = _resolved(config.state, project)
     temp_directory = project.directory / ".headwater" / "tmp"
     try:
@@ -112,9 +93,6 @@ def open_session(
         timezone=config.timezone,
         extensions=LAKE_EXTENSIONS,
     )
-    importing = threading.Thread(target=importlib.import_module, args=("headwater.state.store",), name="headwater-import")
-    if with_state:
-        importing.start()  # SQLAlchemy, while the engine works on the lake
     try:
         lake = Lake.open(lake_config, engine, project_dir=project.directory, environment=project.environment, read_only=read_only, create=create)
     except BaseException:
@@ -122,7 +100,6 @@ def open_session(
         raise
     session = Session(project, engine, lake, state_url, temp_directory=temp_directory, clock=clock)
     if with_state:
-        importing.join()
         try:
             session.state  # noqa: B018 -- opened now, so that what is wrong with it is told before anything is done
         except BaseException:

@@ -1,4 +1,7 @@
-"""The work of one task: everything outside the lake, up to the change that a commit carries."""
+"""The work of one task: everything outside the lake, up to the change that a commit carries.
+
+What builds and judges is imported by the first task that does it.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from headwater.engine import Connection
 from headwater.errors import HeadwaterError, Interrupted, QueryError
-from headwater.governance.checks import judge
 from headwater.ingestion import LoadContext, prepare_load, staged_of
 from headwater.orchestration.decide import LOOKED_FOR_DROPS, Build, Facts, Load, is_described_otherwise
 from headwater.orchestration.events import Recorder
 from headwater.orchestration.labelling import InputLabels, are_labels_moved, labelled
-from headwater.orchestration.older_rows import find_older_changes
 from headwater.orchestration.plan import RunOptions
 from headwater.orchestration.reading import Readings
-from headwater.orchestration.redefining import redefined
 from headwater.orchestration.retrying import retried
 from headwater.orchestration.session import Session
-from headwater.project.lineage import LineageCache, respell
 from headwater.sources import open_connector, resolved_stream, unspoken
 from headwater.spec.checks import Check, Verdict
 from headwater.spec.lineage import Lineage
@@ -30,7 +30,10 @@ from headwater.spec.models import IncrementalKind, Model
 from headwater.spec.names import TableName
 from headwater.spec.runs import Operation
 from headwater.storage.changes import LoadRecord, TableChange, TableState
-from headwater.transformation import BuildContext, build_model, kept_columns
+
+if TYPE_CHECKING:
+    from headwater.project.lineage import LineageCache
+    from headwater.transformation import BuildContext
 
 
 @dataclass(slots=True)
@@ -123,6 +126,7 @@ class Worker:
                 case Build(is_redefinition=True):
                     self._redefine(task)
                 case Build():
+                    self.session.engine.use_all_threads()
                     self._build(task)
             _note_drops(task)
 
@@ -189,6 +193,8 @@ class Worker:
             if task.state is None or not is_described_otherwise(task.facts, task.state):
                 task.close()
                 return
+            from headwater.orchestration.redefining import redefined
+
             task.reason = "its checks or descriptions changed"
             change, checks = replace(redefined(project, task.table, task.state, self._record(task)), token=task.token), stream.table_checks
         task.change = change
@@ -204,6 +210,8 @@ class Worker:
     def _build(self, task: Task) -> None:
         model = self.session.project.models[task.table]
         context = self._context(task, model)
+        from headwater.transformation import build_model
+
         task.change = build_model(self.session.lake, self.readings.workspace, model, context)
         self._look_for_older_changes(task, model)
         task.change = self._judged(task, task.change, model.table_checks)
@@ -214,6 +222,8 @@ class Worker:
         self.readings.define(task.facts.inputs)
         if self.macros:
             self.readings.create_macros(project.table_macros(task.table))
+        from headwater.transformation import BuildContext
+
         return BuildContext(
             run_id=self.run_id,
             load_id=f"{self.run_id}-{task.ordinal}",
@@ -237,6 +247,8 @@ class Worker:
         before = task.state.load if task.state is not None else None
         if not isinstance(model.kind, IncrementalKind) or self.options.interval is not None or before is None:
             return
+        from headwater.orchestration.older_rows import find_older_changes
+
         assert task.change is not None
         with self.readings.connection() as connection:
             self.connections.add(connection)
@@ -253,10 +265,14 @@ class Worker:
 
     def _redefine(self, task: Task) -> None:
         """Rows stay; the definition and the verdicts are today's, and columns that the query no longer gives go where that is allowed."""
+        from headwater.orchestration.redefining import redefined
+
         assert task.state is not None
         model = self.session.project.models[task.table]
         change = replace(redefined(self.session.project, task.table, task.state, self._record(task)), token=task.token)
         if self.options.allow_drop and task.facts.kind != "view":
+            from headwater.transformation import kept_columns
+
             kept = kept_columns(self.readings.workspace, model, self._context(task, model))
             change = replace(change, columns=tuple(c for c in change.columns if c.name.lower() in kept), allow_drop=True)
             is_said_otherwise = is_described_otherwise(task.facts, task.state) or are_labels_moved(task.state, task.facts.label_rules, task.labels)
@@ -283,6 +299,8 @@ class Worker:
         """What the model's SQL reads, column by column; None for Python models, which tell it when they run."""
         if model.language == "python":
             return None
+        from headwater.project.lineage import respell
+
         return respell(self.lineages.derive(model.sql, self.readings.columns, macros=self.macros), self.session.project.graph.find)
 
     # -- checks ------------------------------------------------------------------------------------------------------
@@ -293,6 +311,9 @@ class Worker:
         change = labelled(change, task.state, task.facts.label_rules, task.labels)
         if not checks:
             return change
+        from headwater.governance.checks import judge
+
+        self.session.engine.use_all_threads()
         self.readings.define(task.facts.consulted)
         if change.definition.kind == "view":
             self.readings.moved(change)

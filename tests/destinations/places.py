@@ -9,23 +9,30 @@ import io
 import json
 import ssl
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
+import aio_pika
 import boto3
 import nats
 import psycopg
 import pyarrow.parquet as pq
 import pymysql
 import redis
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from moto.server import ThreadedMotoServer
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from services import mariadb_arguments, require_mariadb, require_nats, require_postgres, require_redis
+from services import mariadb_arguments, require_mariadb, require_mqtt, require_nats, require_postgres, require_rabbitmq, require_redis
 
+T = TypeVar("T")
 Changes = list[tuple[str, dict[str, Any]]]
 
 
@@ -147,7 +154,7 @@ def http_server(endpoint: Endpoint, tls: ssl.SSLContext | None = None) -> Iterat
     server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # a client that hangs up is no news
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     endpoint.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_port}/take"
     try:
@@ -271,3 +278,126 @@ def nats_place() -> Iterator[Place]:
         yield Place({"nats": {"url": url, "subject": f"{name}.rows", "stream": name}}, read)
     finally:
         asyncio.run(remove())
+
+
+@dataclass
+class Rabbit:
+    """A RabbitMQ server under test, with a name of our own in it."""
+
+    url: str
+    name: str
+
+    def do(self, work: Callable[[AbstractChannel], Awaitable[T]]) -> T:
+        async def connected() -> T:
+            async with await aio_pika.connect(self.url) as connection:
+                return await work(await connection.channel())
+
+        return asyncio.run(connected())
+
+    def messages(self, queue: str | None = None) -> list[AbstractIncomingMessage]:
+        """What waits in a queue, which keeps it."""
+
+        async def get(channel: AbstractChannel) -> list[AbstractIncomingMessage]:
+            waiting = await channel.get_queue(queue or self.name)
+            found = []
+            while (message := await waiting.get(fail=False)) is not None:
+                found.append(message)
+            return found
+
+        return self.do(get)
+
+
+@contextmanager
+def rabbitmq_place() -> Iterator[Place]:
+    rabbit = Rabbit(require_rabbitmq(), f"export_{uuid.uuid4().hex[:10]}")
+
+    def read() -> list[dict[str, Any]]:
+        try:
+            found = [json.loads(message.body) for message in rabbit.messages()]
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            return []
+        return fold([(one["operation"], one.get("row") or one["key"]) for one in found])
+
+    async def remove(channel: AbstractChannel) -> None:
+        await channel.queue_delete(rabbit.name)
+        await channel.exchange_delete(rabbit.name)
+
+    try:
+        yield Place({"rabbitmq": {"url": rabbit.url, "queue": rabbit.name}}, read, rabbit)
+    finally:
+        rabbit.do(remove)
+
+
+@dataclass
+class Subscriber:
+    """Somebody who listens to all topics under `prefix` of a broker, for as long as the block runs."""
+
+    url: str
+    prefix: str
+    found: list[MQTTMessage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_message = lambda client, _, message: self.found.append(message)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._subscribed = threading.Event()
+        parts = urlsplit(self.url)
+        if parts.username:
+            self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+        self._client.connect(parts.hostname or "", parts.port or 1883)
+        self._client.loop_start()
+        self._client.subscribe(f"{self.prefix}/#", qos=1)
+        assert self._subscribed.wait(20)
+
+    def messages(self) -> list[MQTTMessage]:
+        """All that came so far, on whichever topic: a last message of our own comes after them."""
+        mark = uuid.uuid4().bytes
+        self._client.publish(f"{self.prefix}/mark", mark, qos=1)
+        deadline = time.monotonic() + 20
+        while not any(message.payload == mark for message in list(self.found)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return [message for message in self.found if message.topic != f"{self.prefix}/mark"]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@contextmanager
+def mqtt_place(**options: Any) -> Iterator[Place]:
+    subscriber = Subscriber(require_mqtt(), f"export_{uuid.uuid4().hex[:10]}")
+
+    def read() -> list[dict[str, Any]]:
+        found = [json.loads(message.payload) for message in subscriber.messages()]
+        return fold([(one["operation"], one.get("row") or one["key"]) for one in found])
+
+    try:
+        yield Place({"mqtt": {"url": subscriber.url, "topic": f"{subscriber.prefix}/rows", **options}}, read, subscriber)
+    finally:
+        subscriber.close()
+
+
+@contextmanager
+def retained_place(key: str = "id") -> Iterator[Place]:
+    """A broker that keeps the newest message of each row: what it tells whoever subscribes."""
+    url, prefix = require_mqtt(), f"export_{uuid.uuid4().hex[:10]}"
+
+    def read() -> list[dict[str, Any]]:
+        subscriber = Subscriber(url, prefix)
+        try:
+            return [json.loads(message.payload)["row"] for message in subscriber.messages()]
+        finally:
+            subscriber.close()
+
+    def remove() -> None:
+        subscriber = Subscriber(url, prefix)
+        for message in subscriber.messages():
+            subscriber._client.publish(message.topic, b"", qos=1, retain=True)
+        subscriber.messages()
+        subscriber.close()
+
+    try:
+        yield Place({"mqtt": {"url": url, "topic": f"{prefix}/{{{key}}}", "retain": True}}, read)
+    finally:
+        remove()

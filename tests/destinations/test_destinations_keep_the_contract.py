@@ -10,14 +10,28 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from places import Place, files_place, http_place, mysql_place, nats_place, postgres_place, redis_place, s3_place
+from places import (
+    Place,
+    files_place,
+    http_place,
+    mqtt_place,
+    mysql_place,
+    nats_place,
+    postgres_place,
+    rabbitmq_place,
+    redis_place,
+    retained_place,
+    s3_place,
+)
 
 from headwater.destinations.destination import Destination, DestinationContext
 from headwater.destinations.files import FilesDestination
 from headwater.destinations.http import HttpDestination
+from headwater.destinations.mqtt import MqttDestination
 from headwater.destinations.mysql import MySqlDestination
 from headwater.destinations.nats import NatsDestination
 from headwater.destinations.postgres import PostgresDestination
+from headwater.destinations.rabbitmq import RabbitMqDestination
 from headwater.destinations.redis import RedisDestination
 from headwater.spec.exports import TARGETS
 from headwater.testing import DestinationContract, FakeDestination
@@ -167,6 +181,32 @@ class TestNats(OnAPlace):
 
     def place_in(self, directory: Path) -> AbstractContextManager[Place]:
         return nats_place()
+
+
+class TestRabbitMq(OnAPlace):
+    destination = RabbitMqDestination
+    broken = {"url": f"amqp://someone:{SECRET}@127.0.0.1:1/"}
+
+    def place_in(self, directory: Path) -> AbstractContextManager[Place]:
+        return rabbitmq_place()
+
+
+class TestMqtt(OnAPlace):
+    destination = MqttDestination
+    broken = {"url": f"mqtt://someone:{SECRET}@127.0.0.1:1"}
+    version = "5"
+
+    def place_in(self, directory: Path) -> AbstractContextManager[Place]:
+        return mqtt_place(version=self.version)
+
+
+class TestOlderMqtt(TestMqtt):
+    version = "3.1.1"
+
+
+class TestRetainedMqtt(TestMqtt):
+    def place_in(self, directory: Path) -> AbstractContextManager[Place]:
+        return retained_place()
 
 
 class TestTheFake(DestinationContract):

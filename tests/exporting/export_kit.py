@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -142,3 +143,28 @@ def open_bench(folder: Path) -> Iterator[Bench]:
 
 def bench_of(place: Place, state: StateStore, folder: Path) -> Bench:
     return Bench(place.open(), state, folder)
+
+
+# -- a project whose exports the installed command runs -----------------------------------------------------------------
+
+SHOP = {
+    "headwater.yaml": "name: shop\nthreads: 1\n",
+    "sources/shop.yaml": "type: files\nstreams:\n  customers: {path: data/customers.csv, write_disposition: replace, columns: {id: bigint}}\n",
+    "models/marts/customers.sql": "SELECT id, name, city FROM shop.customers\n",
+    "policies/all.yaml": "roles:\n  exporter:\n    grants: [{export: marts.*}]\ngroups:\n  exporters: {roles: [exporter]}\n",
+}
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def customers(folder: Path, rows: dict[int, str]) -> None:
+    write(folder, {"data/customers.csv": "id,name,city\n" + "".join(f"{key},{name},Oslo\n" for key, name in rows.items())})
+
+
+def define(folder: Path, to: dict[str, Any], **more: Any) -> None:
+    spec = {"table": "marts.customers", "as": "crm_bot", "key": ["id"], "to": to, "batch": 5, "max_deletes": 1, **more}
+    write(folder, {"exports/crm.yaml": json.dumps({"exports": {"crm": spec}})})

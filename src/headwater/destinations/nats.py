@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Coroutine
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from headwater.destinations.beside import Beside
 from headwater.destinations.destination import Batch, DestinationContext, Refusal, Sent, Shape
 from headwater.destinations.values import json_changes
 from headwater.errors import DestinationRefused, DestinationUnreachable
@@ -38,8 +38,7 @@ class NatsDestination:
         self._stream = options.get("stream")
         ca = options.get("ca")
         self._ca = str(context.project_dir / str(ca)) if ca else None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._beside = Beside("headwater-nats")
         self._client: Client | None = None
 
     @property
@@ -103,13 +102,9 @@ class NatsDestination:
         return self._client
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` gives, run beside this thread: the server's pings are answered while nothing is sent."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="headwater-nats", daemon=True)
-            self._thread.start()
+        """What `work` gives; the driver's errors become ours."""
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            return self._beside.run(work)
         except (nats.errors.AuthorizationError, nats.js.errors.BadRequestError, nats.js.errors.ServiceUnavailableError) as error:
             raise DestinationRefused(
                 f"the server of {self._subject} refuses it",
@@ -124,16 +119,10 @@ class NatsDestination:
             ) from None
 
     def close(self) -> None:
-        loop, self._loop = self._loop, None
         client, self._client = self._client, None
-        if loop is None:
-            return
         if client is not None and not client.is_closed:
-            asyncio.run_coroutine_threadsafe(client.close(), loop).result(_SECONDS)
-        loop.call_soon_threadsafe(loop.stop)
-        if self._thread is not None:
-            self._thread.join(_SECONDS)
-        loop.close()
+            self._beside.run(client.close())
+        self._beside.stop()
 
 
 async def _say_nothing(error: Exception) -> None:

@@ -26,6 +26,8 @@ _BUILT_IN: Mapping[str, str] = MappingProxyType(
         "files": "headwater.destinations.files:FilesDestination",
         "redis": "headwater.destinations.redis:RedisDestination",
         "nats": "headwater.destinations.nats:NatsDestination",
+        "rabbitmq": "headwater.destinations.rabbitmq:RabbitMqDestination",
+        "mqtt": "headwater.destinations.mqtt:MqttDestination",
     }
 )
 

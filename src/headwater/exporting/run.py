@@ -50,6 +50,7 @@ class ExportResult:
 class ExportJob:
     """All that a run works with. The caller holds the export's lease; `is_ours` says whether it still does. `id` names the run and its plan.
 
+    `known_as` is the name under which what it acknowledged is kept, where that isn't its own yet: of a dry run alone, which moves nothing.
     `access` is the export's principal's, for the action `export`. `secret` is behind the hashes of rows.
     """
 
@@ -68,6 +69,7 @@ class ExportJob:
     is_full: bool = False
     dry_run: bool = False
     allow_deletes: bool = False
+    known_as: str | None = None
 
 
 def run_export(job: ExportJob) -> ExportResult:
@@ -84,10 +86,11 @@ class _Run:
     def __init__(self, job: ExportJob) -> None:
         self._job = job
         self._export = job.export
-        self._exported = job.lake.exported(job.export.name)
+        known_as = job.known_as or job.export.name
+        self._exported = job.lake.exported(known_as)
         self._started = time.monotonic()
         self._delivery = Delivery(job.destination, Pace(job.export.rate, sleep=job.sleep), job.export.patience.total_seconds())
-        self._newest = job.runs.newest(job.export.name)
+        self._newest = job.runs.newest(known_as)
         self._target = target_id(job.destination)
         # whatever is at another place isn't what was acknowledged here
         self._is_full = job.is_full or (self._newest is not None and self._newest.target != self._target)
@@ -138,6 +141,7 @@ class _Run:
                 )
             was_broken_off = self._newest is not None and self._newest.status == "running"
             if not difference.changes and not comparison.has_rest and not was_broken_off:
+                comparison.keep_restated()
                 self._audit(0, f"nothing of {difference.rows} rows changed", targets)
                 return replace(result, seconds=self._seconds)
             run = self._send(comparison, shape, snapshot, targets)
@@ -195,7 +199,7 @@ class _Run:
                     state="nothing was sent",
                     hint=f"did you mean {guess}?" if guess else f"headwater access explain {who} {export.table} --action export",
                 )
-            columns.append(ExportColumn(found[0], target, found[1]))
+            columns.append(ExportColumn(found[0], target, found[1], export.former_columns.get(target)))
         return columns
 
     def _key(self, columns: list[ExportColumn]) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from adbc_driver_flightsql import DatabaseOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.security.principals import Principal
+from headwater.serving.flight import server
 from headwater.serving.flight.protobuf import Fields, Malformed, pack, unpack, write
 from headwater.serving.flight.server import FlightDoor
 from headwater.serving.jobs import Monitor
@@ -152,7 +154,7 @@ def test_nothing_can_be_changed(door: FlightDoor, service: PlainService) -> None
 
 def bare(door: FlightDoor, service: PlainService) -> tuple[Any, Any]:
     client = flight.connect(door.url)
-    return client, flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {service.bobs_token}".encode())], timeout=30)
+    return client, flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {service.bobs_token}".encode())], timeout=120)
 
 
 def query(sql: str) -> Any:
@@ -366,3 +368,14 @@ def test_over_tls_with_the_made_certificate(service: PlainService, tmp_path: Pat
     finally:
         monitor.close()
         door.stop()
+
+
+def test_whoever_keeps_most_prepared_statements_gives_theirs(door: FlightDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_PREPARED", 3)
+    ada, bob = Principal("ada"), Principal("bob")
+    mine = door._prepare(ada, "SELECT 1 AS a")
+    others = [door._prepare(bob, "SELECT 1 AS a") for _ in range(5)]
+    handles = list(door._prepared)
+    assert len(handles) == 3
+    assert handles[0] in mine
+    assert all(any(handle in one for one in others[-2:]) for handle in handles[1:])

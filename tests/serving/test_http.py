@@ -90,7 +90,7 @@ def server(service: PlainService) -> Iterator[HttpServer]:
 
 @pytest.fixture
 def client(server: HttpServer, service: PlainService) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {service.bobs_token}"}, timeout=30) as client:
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {service.bobs_token}"}, timeout=120) as client:
         yield client
 
 
@@ -406,7 +406,7 @@ def test_a_query_that_takes_too_long_is_stopped(service: PlainService) -> None:
     monitor = Monitor()
     server = HttpServer(service, monitor, "127.0.0.1", 0, limits=DoorLimits(seconds=0.5))
     try:
-        answer = httpx.post(f"{server.url}/v1/query", json={"sql": LONG}, headers={"Authorization": f"Bearer {service.bobs_token}"}, timeout=30)
+        answer = httpx.post(f"{server.url}/v1/query", json={"sql": LONG}, headers={"Authorization": f"Bearer {service.bobs_token}"}, timeout=120)
         assert problem(answer) == (504, "HW-I001")
     finally:
         monitor.close()

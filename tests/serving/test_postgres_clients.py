@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
+import uuid
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import adbc_driver_postgresql.dbapi
 import asyncpg
@@ -22,19 +26,27 @@ import sqlalchemy as sa
 
 from headwater.engine import Engine
 from headwater.serving.postgres import Server
-from services import require_program
+from services import require_postgres, require_program
 
 RECORDED = Path(__file__).parent / "recorded"
 JDBC = Path.home() / ".m2/repository/org/postgresql/postgresql/42.7.13/postgresql-42.7.13.jar"
 ROW = (3, 1, Decimal("3.75"), datetime(2024, 1, 1, 3), ["t3", None], {"a": 3})
 
 
-def _recorded() -> Iterator[tuple[str, str]]:
+def _recorded() -> Iterator[tuple[str, str, list[Any]]]:
+    """Tool, statement, and the parameters of its extended query."""
     for file in sorted(RECORDED.glob("*.sql")):
         for part in re.split(r"^@@ ", file.read_text(), flags=re.MULTILINE)[1:]:
             tool, _, rest = part.partition("\n")
-            for query in rest.split("@q\n")[1:]:
-                yield tool, query.strip().rstrip(";")
+            for asked in re.split(r"^@q", rest, flags=re.MULTILINE)[1:]:
+                parameters, _, query = asked.partition("\n")
+                yield tool, query.strip().rstrip(";"), json.loads(parameters or "[]")
+
+
+def _asked(connection: psycopg.Connection[Any], tool: str, word: str) -> list[tuple[Any, ...]]:
+    """What the first recorded statement of a tool with `word` in it gives."""
+    query, values = next((query, values) for asker, query, values in _recorded() if asker == tool and word in query)
+    return psycopg.RawCursor(connection).execute(query.encode(), values or None).fetchall()
 
 
 def _psql(server: Server, *commands: str) -> str:
@@ -74,22 +86,144 @@ def test_psql_copies_out_and_walks_cursors(server: Server, tmp_path: Path) -> No
 def test_questions_of_tools_to_the_catalog_are_answered(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         failed = []
-        for tool, query in _recorded():
+        for tool, query, values in _recorded():
             try:
-                connection.execute(query.encode())
+                psycopg.RawCursor(connection).execute(query.encode(), values or None)
             except psycopg.Error as error:
                 failed.append(f"{tool}: {error}\n{query}")
     assert not failed, "\n\n".join(failed)
 
 
 def test_metabase_finds_columns_and_keys(url: str) -> None:
-    asked = {query: tool for tool, query in _recorded() if tool == "Metabase"}
     with psycopg.connect(url) as connection:
-        columns = next(query for query in asked if "database-position" in query)
-        rows = connection.execute(columns.encode()).fetchall()
-        assert ("id", "int4", 0, "shop", "customers", True, "the customer's number", True) in rows
-        keys = next(query for query in asked if "fk-table-schema" in query)
-        assert connection.execute(keys.encode()).fetchall() == [("shop", "orders", "customer_id", "shop", "customers", "id")]
+        tables = _asked(connection, "Metabase", "estimated_row_count")
+        assert [row[1:4] for row in tables] == [
+            ("customers", "TABLE", "who buys"),
+            ("many", "TABLE", None),
+            ("orders", "TABLE", None),
+            ("totals", "VIEW", None),
+        ]
+        columns = _asked(connection, "Metabase", "database-position")
+        assert ("id", "int4", 0, "shop", "customers", True, "the customer's number", True, False) in columns
+        assert ("tags", "_text", 4, "shop", "orders", False, None, False, False) in columns
+        assert _asked(connection, "Metabase", "fk-table-schema") == [("shop", "orders", "customer_id", "shop", "customers", "id")]
+        assert _asked(connection, "Metabase", "_PG_EXPANDARRAY") == [("shop", "customers", "id"), ("shop", "orders", "id")]
+        assert (None, "shop", "orders", False, True, False, False) in _asked(connection, "Metabase", "with rights")
+
+
+def test_dbeaver_finds_columns_keys_and_names(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        (found,) = _asked(connection, "DBeaver", "relname = $2")
+        assert found[0] == 144815346
+        cursor = psycopg.RawCursor(connection)
+        columns = _asked(connection, "DBeaver", "row_number()")
+        assert [row[:2] for row in columns] == [("orders", place) for place in range(1, 7)]
+        assert [row[3] for row in columns] == ["id", "customer_id", "amount", "placed_at", "tags", "extra"]
+        assert _asked(connection, "DBeaver", "SELECT pg_catalog.pg_get_indexdef($1, $2") == [(None,)]
+        keys = {row[2]: (row[4], row[-4], row[-3]) for row in _asked(connection, "DBeaver", "AS refnamespace")}
+        assert keys == {"orders_pkey": ("p", "orders", None), "orders_customer_id_fkey": ("f", "orders", 767628650)}
+        assert [row[1] for row in _asked(connection, "DBeaver", "obj_description(cl.oid")] == ["orders"]
+        assert [row[0] for row in _asked(connection, "DBeaver", "col_description(cl.oid")] == ["amount"]
+        assert cursor.execute("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1", ["orders_pkey"]).fetchall() == [
+            ("PRIMARY KEY (id)",)
+        ]
+
+
+def test_grafana_finds_tables_and_columns(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        assert _asked(connection, "Grafana", "server_version_num") == [(1500,)]
+        assert [row[0] for row in _asked(connection, "Grafana", "THEN 0 ELSE 1")] == ["shop.customers", "shop.many", "shop.orders", "shop.totals"]
+        columns = _asked(connection, "Grafana", "parse_ident")
+        assert columns[:4] == [("id", "bigint"), ("customer_id", "integer"), ("amount", "numeric"), ("placed_at", "timestamp without time zone")]
+        assert _asked(connection, "Grafana", "numeric_scale")[2] == ("amount", "numeric", "numeric", 12, 2)
+
+
+def test_superset_finds_columns_and_keys(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        columns = _asked(connection, "Superset", "a.attnotnull")
+        assert [(row[0], row[1], row[3]) for row in columns[:3]] == [
+            ("id", "bigint", True),
+            ("customer_id", "integer", False),
+            ("amount", "numeric(12,2)", False),
+        ]
+        assert _asked(connection, "Superset", "generate_subscripts") == [("id",)]
+        (key,) = _asked(connection, "Superset", "condef")
+        assert key == ("orders_customer_id_fkey", "FOREIGN KEY (customer_id) REFERENCES shop.customers(id)", "shop")
+
+
+#: The tables of the service, as PostgreSQL itself would hold them.
+_SAME: Final = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.customers (id integer PRIMARY KEY, email text, country text, born date, "Odd Name" text);
+COMMENT ON TABLE shop.customers IS 'who buys';
+COMMENT ON COLUMN shop.customers.id IS 'the customer''s number';
+CREATE TABLE shop.orders (id bigint PRIMARY KEY, customer_id integer REFERENCES shop.customers (id), amount numeric(12,2), placed_at timestamp,
+  tags text[], extra json);
+CREATE VIEW shop.totals AS SELECT customer_id, sum(amount)::numeric(38,2) AS total FROM shop.orders GROUP BY customer_id;
+CREATE TABLE shop.many (id bigint, name text, half numeric(21,1), at timestamp);
+"""
+
+
+@pytest.fixture
+def real() -> Iterator[str]:
+    """The URL of a database of a real PostgreSQL with the same tables."""
+    server, name = require_postgres(), f"hw_tools_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            url = server.rsplit("/", 1)[0] + f"/{name}"
+            with psycopg.connect(url, autocommit=True) as inside:
+                inside.execute(_SAME)
+            yield url
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("tool", "word"),
+    [
+        ("Metabase", "database-position"),
+        ("Metabase", "fk-table-schema"),
+        ("Metabase", "_PG_EXPANDARRAY"),
+        ("Grafana", "extversion"),
+        ("Grafana", "AS i,"),
+        ("Grafana", "parse_ident"),
+        ("Grafana", "numeric_scale"),
+        ("Grafana", "table_type IN"),
+        ("Superset", "c.relkind = 'f'"),
+        ("Superset", "c.relkind in ('r', 'p')"),
+        ("DBeaver", "typcategory FROM"),
+    ],
+)
+def test_tools_learn_the_same_of_a_real_postgres(url: str, real: str, tool: str, word: str) -> None:
+    with psycopg.connect(url) as ours, psycopg.connect(real) as theirs:
+        assert _asked(ours, tool, word) == _asked(theirs, tool, word)
+
+
+def test_reflection_learns_the_same_of_a_real_postgres(url: str, real: str) -> None:
+    found = []
+    for address in (url, real):
+        engine = sa.create_engine(address.replace("postgresql://", "postgresql+psycopg://"))
+        inspector = sa.inspect(engine)
+        read: list[dict[str, Any]] = []
+        for table in ("customers", "orders", "totals", "many"):
+            columns = [
+                (column["name"], str(column["type"]), column["nullable"], column["comment"]) for column in inspector.get_columns(table, "shop")
+            ]
+            read.append(
+                {
+                    "columns": columns,
+                    "key": inspector.get_pk_constraint(table, "shop"),
+                    "links": inspector.get_foreign_keys(table, "shop"),
+                    "indexes": inspector.get_indexes(table, "shop"),
+                    "unique": inspector.get_unique_constraints(table, "shop"),
+                    "checks": inspector.get_check_constraints(table, "shop"),
+                    "comment": inspector.get_table_comment(table, "shop"),
+                }
+            )
+        found.append((read, sorted(inspector.get_table_names("shop")), inspector.get_view_names("shop"), inspector.get_enums("shop")))
+        engine.dispose()
+    assert found[0] == found[1]
 
 
 def test_psycopg_text_binary_parameters_and_server_side_cursors(url: str) -> None:
@@ -231,6 +365,23 @@ def test_jdbc_metadata_statements_and_fetch_size(server: Server) -> None:
         "error|25006",
     ):
         assert line in lines, done.stdout
+
+
+@pytest.mark.skipif(not JDBC.exists(), reason=f"no JDBC driver at {JDBC}")
+def test_jdbc_learns_the_same_of_a_real_postgres(server: Server, real: str) -> None:
+    program = Path(__file__).parent / "java" / "Facts.java"
+    place = urlsplit(real)
+    found = []
+    for address, user, password in (
+        (f"127.0.0.1:{server.port}/shop", "robot", "pencil"),
+        (f"{place.hostname}:{place.port or 5432}{place.path}", place.username or "postgres", place.password or "none"),
+    ):
+        command = ["java", "-cp", str(JDBC), str(program), f"jdbc:postgresql://{address}", user, password]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.splitlines())
+    assert len(found[0]) > 50
+    assert found[0] == found[1]
 
 
 def test_a_catalog_shows_nothing_but_its_own(url: str) -> None:

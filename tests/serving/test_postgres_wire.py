@@ -104,7 +104,7 @@ def test_a_timeout_and_a_cancel_request_stop_a_query_that_runs(url: str) -> None
         started = time.monotonic()
         with pytest.raises(psycopg.errors.QueryCanceled, match="timeout"):
             connection.execute(SLOW.encode())
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
         connection.execute("SET statement_timeout = 0")
         timer = threading.Timer(0.3, connection.cancel_safe)  # `cancel` waits with the interpreter's lock, which the server here needs
         timer.start()
@@ -117,12 +117,12 @@ def test_a_timeout_and_a_cancel_request_stop_a_query_that_runs(url: str) -> None
 def test_one_long_query_blocks_no_other(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as slow, psycopg.connect(url, autocommit=True) as quick:
         slow.execute("SET headwater.dialect = duckdb")
-        slow.execute("SET statement_timeout = 2000")
+        slow.execute("SET statement_timeout = 20000")
         thread = threading.Thread(target=lambda: slow.pgconn.exec_(SLOW.encode()))
         thread.start()
-        started = time.monotonic()
         assert quick.execute("SELECT 1").fetchone() == (1,)
-        assert time.monotonic() - started < 1.9
+        assert thread.is_alive()
+        slow.cancel_safe()
         thread.join()
 
 

@@ -8,7 +8,9 @@ import re
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -326,12 +328,19 @@ class FlightDoor(flight.FlightServerBase):
     def _rows(self, context: Any, handle: bytes, running: _Running) -> Iterator[pa.RecordBatch]:
         job = running.job
         job.watch(context.is_cancelled)
+        reading = ThreadPoolExecutor(1, "headwater-flight")
+        following: Future[pa.RecordBatch | None] | None = None
         try:
-            while (batch := job.next()) is not None:
+            following = reading.submit(job.next)  # one batch is read while the one before it is sent
+            while (batch := following.result()) is not None:
+                following = reading.submit(job.next)
                 yield from portions(batch)
         except Exception as error:
             raise _flight_error(error) from None
         finally:
+            if following is not None and not following.done():
+                job.stop(LEFT)
+            reading.shutdown()
             job.watch(None)
             job.close()
             with self._lock:
@@ -358,8 +367,9 @@ class FlightDoor(flight.FlightServerBase):
         result, parameters = self._describe(principal, sql)
         handle = secrets.token_bytes(32)
         with self._lock:
-            while len(self._prepared) >= _MOST_PREPARED:
-                del self._prepared[next(iter(self._prepared))]
+            if len(self._prepared) >= _MOST_PREPARED:  # whoever keeps most gives the oldest of theirs: nobody's are crowded out by others
+                most = Counter(one.owner for one in self._prepared.values()).most_common(1)[0][0]
+                del self._prepared[next(kept for kept, one in self._prepared.items() if one.owner == most)]
             self._prepared[handle] = _Prepared(_owner(principal), sql, result)
         fields = {1: handle, 2: result.serialize().to_pybytes(), 3: parameters.serialize().to_pybytes()}
         return pack("ActionCreatePreparedStatementResult", write(fields))

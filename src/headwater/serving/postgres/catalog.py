@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any, Final
 
 import pyarrow as pa
 
-from headwater.engine import Connection, Engine, parse_statements, parse_tree
+from headwater.engine import Connection, Engine, Overtime, Result, parse_statements, parse_tree
+from headwater.errors import Interrupted
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.catalog_sql import catalog_sql
 from headwater.serving.postgres.context import Context, Translated, table_parts
@@ -20,11 +22,35 @@ from headwater.serving.postgres.relations import OWNER_OID, PG_CATALOG, SYSTEM_O
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import Rows, rows_of_table
 from headwater.serving.session import VisibleTable
+from headwater.storage.gate.functions import ALLOWED
 
 #: Catalogs kept: sessions that see the same tables share one.
 _MOST_KEPT: Final = 16
 _TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series", "generate_subscripts", "regexp_split_to_table", "hw_subscripts"})
 _SCHEMAS: Final = frozenset({"hw_pg", "hw_is"})
+_MEMORY: Final = "256MB"
+_MOST_SECONDS: Final = 10.0
+_MOST_BYTES: Final = 64 * 1024 * 1024
+#: What the gate lets readers call, without those whose results are as large as a number says, or take as long.
+_FUNCTIONS: Final = ALLOWED - frozenset(
+    {
+        "array_resize",
+        "bar",
+        "bitstring",
+        "damerau_levenshtein",
+        "editdist3",
+        "factorial",
+        "format",
+        "generate_series",
+        "levenshtein",
+        "list_resize",
+        "lpad",
+        "printf",
+        "range",
+        "repeat",
+        "rpad",
+    }
+)
 
 _Row = dict[str, Any]
 
@@ -47,11 +73,11 @@ class Catalogs:
         """All rows at once: catalogs are small."""
         sql = catalog_sql(query.sql, context, values)
         _check(sql)
-        with self._engine(tables, context).connection() as connection:
+        with self._engine(tables, context).connection() as connection, _in_time(connection):
             started(connection.interrupt)
             result = connection.execute(sql)
             types = [_with_oids(type) for type in result.types]
-            return rows_of_table(result.arrow(), types)
+            return rows_of_table(_whole(result), types)
 
     def describe(self, query: Translated, tables: Sequence[VisibleTable], context: Context) -> list[tuple[str, str]]:
         sql = catalog_sql(query.sql, context, None)
@@ -75,6 +101,31 @@ class Catalogs:
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)  # closes when the last query on it has ended
         return engine
+
+
+@contextmanager
+def _in_time(connection: Connection) -> Iterator[None]:
+    """Nobody's roles say how long the catalog may be asked: it is small, and what takes long there is no question about it."""
+    overtime = Overtime(_MOST_SECONDS, connection.interrupt)
+    try:
+        yield
+    except Interrupted:
+        if overtime.is_late:
+            raise WireError("57014", f"a question to the catalog takes {_MOST_SECONDS:g} seconds at most") from None
+        raise
+    finally:
+        overtime.close()
+
+
+def _whole(result: Result) -> pa.Table:
+    reader = result.batches()
+    batches, size = [], 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > _MOST_BYTES:
+            raise WireError("54000", f"the catalog answers with {_MOST_BYTES:,} bytes at most")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
 
 
 def _with_oids(duckdb_type: str) -> str:
@@ -128,8 +179,15 @@ def _check_node(node: Any, ctes: frozenset[str]) -> None:
         name = str((node.get("function") or {}).get("function_name", "")).lower()
         if name not in _TABLE_FUNCTIONS:
             raise WireError("42883", f"function {name} does not exist")
+        for argument in node["function"].get("children", ()):
+            _check_node(argument, ctes)
+        return
     elif kind == "SHOW_REF":
         raise WireError("0A000", "only queries can be asked of the catalog")
+    elif isinstance(node.get("function_name"), str):
+        name = node["function_name"].lower()
+        if name not in _FUNCTIONS and not name.startswith("hw_"):
+            raise WireError("42883", f"function {name} does not exist")
     for value in node.values():
         _check_node(value, ctes)
 
@@ -139,7 +197,7 @@ def _script(name: str) -> str:
 
 
 def _made(tables: Sequence[VisibleTable], context: Context) -> Engine:
-    engine = Engine(threads=1)
+    engine = Engine(threads=1, memory_limit=_MEMORY)
     with engine.connection() as connection:
         connection.execute(_script("catalog_tables.sql"))
         _fill(connection, tables, context)

@@ -30,10 +30,14 @@ CREATE MACRO hw_regnamespace(n) AS (SELECT min(s.oid) FROM hw_pg.pg_namespace s 
 CREATE MACRO hw_role_name(o) AS (coalesce((SELECT rolname FROM hw_pg.pg_roles r WHERE r.oid = o), 'unknown (OID=' || o || ')'));
 CREATE MACRO hw_constraintdef(o) AS (SELECT max(d.definition) FROM hw_pg.hw_constraints d WHERE d.oid = o);
 CREATE MACRO hw_indexdef(o) AS (SELECT max(d.definition) FROM hw_pg.hw_indexes d WHERE d.oid = o);
-CREATE MACRO hw_index_column(o, n) AS (SELECT max(d.columns[n]) FROM hw_pg.hw_indexes d WHERE d.oid = o);
+CREATE MACRO hw_index_column(o, n) AS (SELECT max(d.columns[n::BIGINT])::VARCHAR FROM hw_pg.hw_indexes d WHERE d.oid = o);
 CREATE MACRO hw_description(o, s) AS (SELECT max(d.description) FROM hw_pg.pg_description d WHERE d.objoid = o AND d.objsubid = s);
 CREATE MACRO hw_nothing(a) AS (NULL::VARCHAR);
 CREATE MACRO hw_expandarray(a) AS (unnest(list_transform(range(1, len(a) + 1), lambda i: {'x': a[i], 'n': i})));
+-- All that is given is to the user whose catalog this is.
+CREATE MACRO hw_aclexplode(a) AS (
+  unnest(list_transform(a, lambda e: {'grantor': 10::UINTEGER, 'grantee': 10::UINTEGER, 'privilege_type': 'SELECT', 'is_grantable': false}))
+);
 CREATE MACRO hw_quote_ident(n) AS (CASE WHEN regexp_full_match(n, '[a-z_][a-z0-9_$]*') THEN n ELSE '"' || replace(n, '"', '""') || '"' END);
 CREATE MACRO hw_quote_literal(n) AS ('''' || replace(n, '''', '''''') || '''');
 CREATE MACRO hw_array_bound(a, d) AS (CASE WHEN d = 1 AND len(a) > 0 THEN len(a)::INTEGER END);

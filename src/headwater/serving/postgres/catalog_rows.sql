@@ -13,6 +13,11 @@ SELECT c.oid AS relid, n.nspname AS schemaname, c.relname AS relname FROM hw_pg.
 WHERE c.relkind = 'r';
 INSERT INTO hw_pg.pg_stat_all_tables BY NAME SELECT * FROM hw_pg.pg_stat_user_tables;
 INSERT INTO hw_pg.pg_user BY NAME SELECT rolname AS usename, oid AS usesysid, false AS usecreatedb, rolsuper AS usesuper FROM hw_pg.pg_roles;
+-- The words that the engine reads as such: they are Postgres', and a few of its own.
+CREATE TABLE hw_pg.pg_get_keywords AS
+SELECT keyword_name AS word, CASE keyword_category WHEN 'reserved' THEN 'R' WHEN 'column_name' THEN 'C' WHEN 'type_function' THEN 'T' ELSE 'U' END AS catcode,
+  keyword_category <> 'reserved' AS barelabel, keyword_category AS catdesc, '' AS baredesc
+FROM duckdb_keywords();
 
 INSERT INTO hw_is.information_schema_catalog_name BY NAME SELECT datname AS catalog_name FROM hw_pg.pg_database;
 INSERT INTO hw_is.schemata BY NAME
@@ -39,7 +44,7 @@ SELECT d.datname AS table_catalog, n.nspname AS table_schema, c.relname AS table
   'NO' AS is_self_referencing, 'NO' AS is_identity, 'NO' AS identity_cycle, 'NEVER' AS is_generated, 'NO' AS is_updatable
 FROM hw_pg.pg_attribute a JOIN hw_pg.pg_class c ON c.oid = a.attrelid JOIN hw_pg.pg_namespace n ON n.oid = c.relnamespace
 JOIN hw_pg.pg_type t ON t.oid = a.atttypid, hw_pg.pg_database d
-WHERE c.relkind IN ('r', 'v');
+WHERE c.relkind IN ('r', 'v') ORDER BY n.nspname, c.relname, a.attnum; -- tools take them as they come
 INSERT INTO hw_is.table_constraints BY NAME
 SELECT d.datname AS constraint_catalog, n.nspname AS constraint_schema, k.conname AS constraint_name, d.datname AS table_catalog,
   n.nspname AS table_schema, c.relname AS table_name, CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'FOREIGN KEY' END AS constraint_type,

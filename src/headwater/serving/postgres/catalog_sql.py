@@ -13,6 +13,7 @@ from sqlglot import exp
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.output_names import name_outputs
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
@@ -105,7 +106,7 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
         raise WireError("42601", "this question to the catalog can't be read", detail=str(error).splitlines()[0]) from None
     if not isinstance(tree, exp.Query):
         raise WireError("0A000", "only queries can be asked of the catalog")
-    _name_outputs(tree)
+    name_outputs(tree)
     for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
         made = _translated(node, context, values)
         if made is not node:
@@ -173,125 +174,6 @@ def _glued(parts: Sequence[str]) -> str:
     return made
 
 
-def _name_outputs(tree: exp.Expr) -> None:
-    """Columns get the names that Postgres gives them, before their expressions are changed."""
-    for select in tree.find_all(exp.Select):
-        for item in select.expressions:
-            name = output_name(item)
-            if name is not None:
-                item.replace(exp.alias_(item.copy(), name, quoted=True))
-
-
-def output_name(item: exp.Expr) -> str | None:
-    """What Postgres calls a column that has no name of its own; None where it has one."""
-    inner = item
-    if isinstance(inner, (exp.Alias, exp.Star, exp.Column, exp.Aliases)):
-        return None
-    while isinstance(inner, (exp.Paren, exp.Filter, exp.Window, exp.WithinGroup, exp.Collate, exp.IgnoreNulls, exp.RespectNulls)):
-        inner = inner.this
-    if isinstance(inner, (exp.Cast, exp.Bracket)):
-        of = inner.this
-        while isinstance(of, (exp.Cast, exp.Paren)):
-            of = of.this
-        if isinstance(of, exp.Column):
-            return str(of.name)
-        named = output_name(of)
-        if named and named != "?column?":
-            return named
-        return _type_name(inner) if isinstance(inner, exp.Cast) else "?column?"
-    if isinstance(inner, exp.Column):
-        return str(inner.name)
-    if isinstance(inner, exp.Dot):
-        return str(inner.expression.name) if not isinstance(inner.expression, exp.Func) else output_name(inner.expression)
-    if isinstance(inner, exp.Case):
-        default = inner.args.get("default")
-        if isinstance(default, exp.Column) or (isinstance(default, exp.Func) and not isinstance(default, (exp.Cast, exp.Binary))):
-            return str(default.name) if isinstance(default, exp.Column) else output_name(default)
-        return "case"
-    if isinstance(inner, exp.Subquery):
-        query = inner.this
-        return (
-            output_name(query.expressions[0]) or query.expressions[0].alias_or_name
-            if isinstance(query, exp.Select) and query.expressions
-            else "?column?"
-        )
-    if isinstance(inner, exp.Exists):
-        return "exists"
-    if isinstance(inner, exp.Array):
-        return "array"
-    if isinstance(inner, exp.Interval):
-        return "interval"
-    if isinstance(inner, exp.Anonymous):
-        return str(inner.name).lower().removeprefix(KEPT_NAME)
-    if isinstance(inner, (exp.Corr, exp.CovarPop, exp.CovarSamp)):
-        return {"Corr": "corr", "CovarPop": "covar_pop", "CovarSamp": "covar_samp"}[type(inner).__name__]
-    if isinstance(inner, exp.Func) and not isinstance(inner, (exp.And, exp.Or, exp.Not, exp.Binary)):
-        return FUNCTION_NAMES.get(type(inner).__name__, inner.sql_name().lower())
-    return "?column?"
-
-
-def _type_name(cast: exp.Cast) -> str:
-    word = cast.to.sql("postgres").lower()
-    return _CAST_NAMES.get(word.split("(")[0].strip(), word.split("(")[0].strip())
-
-
-_CAST_NAMES: Final = {
-    "int": "int4",
-    "integer": "int4",
-    "bigint": "int8",
-    "smallint": "int2",
-    "boolean": "bool",
-    "double precision": "float8",
-    "real": "float4",
-    "decimal": "numeric",
-    "character varying": "varchar",
-    "char": "bpchar",
-}
-#: Put before names of functions that sqlglot would take for others (`date_part` for `extract`).
-KEPT_NAME: Final = "hw_kept_"
-FUNCTION_NAMES: Final = {
-    "Explode": "unnest",
-    "ExplodingGenerateSeries": "generate_series",
-    "GenerateSeries": "generate_series",
-    "CurrentVersion": "version",
-    "GroupConcat": "string_agg",
-    "StrPosition": "position",
-    "TimestampTrunc": "date_trunc",
-    "DateTrunc": "date_trunc",
-    "TimeToStr": "to_char",
-    "ToChar": "to_char",
-    "StrToDate": "to_date",
-    "StrToTime": "to_timestamp",
-    "Length": "length",
-    "LogicalAnd": "bool_and",
-    "LogicalOr": "bool_or",
-    "Ceil": "ceil",
-    "Pow": "power",
-    "Variance": "variance",
-    "VariancePop": "var_pop",
-    "Stddev": "stddev",
-    "StddevPop": "stddev_pop",
-    "StddevSamp": "stddev_samp",
-    "ApproxDistinct": "approx_distinct",
-    "Substring": "substring",
-    "Trim": "btrim",
-    "CurrentTimestamp": "now",
-    "ArrayToString": "array_to_string",
-    "StringToArray": "string_to_array",
-    "Rand": "random",
-    "MD5": "md5",
-    "TimestampFromParts": "make_timestamp",
-    "DateFromParts": "make_date",
-    "ArrayAgg": "array_agg",
-    "Extract": "extract",
-    "PercentileCont": "percentile_cont",
-    "PercentileDisc": "percentile_disc",
-    "RegexpReplace": "regexp_replace",
-    "SplitPart": "split_part",
-    "CountIf": "count",
-}
-
-
 # -- nodes -----------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +207,8 @@ def _translated(node: exp.Expr, context: Context, values: Sequence[Any] | None) 
 def _table(node: exp.Table) -> exp.Expr:
     if not isinstance(node.this, exp.Identifier):
         alias = node.args.get("alias")
+        if isinstance(node.this, exp.Anonymous) and str(node.this.this).lower() == "pg_get_keywords":
+            return exp.table_("pg_get_keywords", db="hw_pg", alias=alias.name if alias is not None else "pg_get_keywords")
         if alias is not None and isinstance(node.this, exp.Cast):  # a function that gives nothing here
             none = exp.select(exp.alias_(node.this.copy(), "one"), exp.alias_(exp.Literal.number(1), "two")).limit(0)
             return exp.Subquery(this=none, alias=alias.copy())
@@ -479,6 +363,8 @@ def _session_value(node: exp.Expr, context: Context) -> exp.Expr | None:
         return exp.Literal.string(path[0]) if path else exp.null()
     if isinstance(node, exp.CurrentVersion):
         return exp.Literal.string(VERSION)
+    if isinstance(node, exp.CurrentSchemas):
+        return _path(context, isinstance(node.this, exp.Boolean) and bool(node.this.this))
     return None
 
 
@@ -541,10 +427,28 @@ def _described_object(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     return exp.func("hw_description", arguments[0], exp.Literal.number(0))
 
 
+_PLACES: Final = re.compile(r"%(.?)", re.DOTALL)
+
+
 def _formatted(arguments: list[exp.Expr], context: Context) -> exp.Expr:
-    if not (isinstance(arguments[0], exp.Literal) and str(arguments[0].this) == "%I.%I" and len(arguments) == 3):
-        raise WireError("0A000", "format is known with '%I.%I' only")
-    return exp.func("hw_qualified", *arguments[1:])
+    """`format` with %s, %I, %L and %%, each for the next argument."""
+    if not isinstance(arguments[0], exp.Literal):
+        raise WireError("0A000", "format is known with a plain text only")
+    template, values = str(arguments[0].this), arguments[1:]
+    if template == "%I.%I" and len(values) == 2:
+        return exp.func("hw_qualified", *values)
+    parts: list[exp.Expr] = []
+    for place, piece in enumerate(_PLACES.split(template)):
+        if place % 2 == 0:
+            parts.append(exp.Literal.string(piece))
+        elif piece == "%":
+            parts.append(exp.Literal.string("%"))
+        elif piece in ("s", "I", "L") and values:
+            value = values.pop(0)
+            parts.append(value if piece == "s" else exp.func("hw_quote_ident" if piece == "I" else "hw_quote_literal", value))
+        else:
+            raise WireError("0A000", "format is known with %s, %I and %L, and an argument for each")
+    return exp.Anonymous(this="concat", expressions=[part for part in parts if part != exp.Literal.string("")] or [exp.Literal.string("")])
 
 
 _FUNCTIONS: Final[dict[str, _Maker]] = {
@@ -552,6 +456,8 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_table_is_visible": lambda arguments, context: exp.func("hw_table_is_visible", arguments[0], _path(context, False)),
     "pg_type_is_visible": _constant(True),
     "pg_function_is_visible": _constant(True),
+    **{f"pg_{kind}_is_visible": _constant(True) for kind in ("collation", "conversion", "opclass", "operator", "opfamily", "statistics_obj")},
+    **{f"pg_ts_{kind}_is_visible": _constant(True) for kind in ("config", "dict", "parser", "template")},
     "pg_get_expr": _nothing,
     "pg_get_partkeydef": _nothing,
     "pg_get_viewdef": _constant(""),
@@ -583,6 +489,9 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_is_other_temp_schema": _constant(False),
     "pg_my_temp_schema": _constant(0),
     "pg_backend_pid": _constant(0),
+    "pg_cancel_backend": _constant(False),
+    "pg_terminate_backend": _constant(False),
+    "aclexplode": _renamed("hw_aclexplode", 1),
     "pg_export_snapshot": _nothing,
     "pg_tablespace_location": _constant(""),
     "pg_advisory_unlock_all": _nothing,

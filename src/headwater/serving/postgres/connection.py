@@ -7,6 +7,7 @@ import logging
 import ssl
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -22,14 +23,15 @@ from headwater.serving.postgres.encode import Field, fields
 from headwater.serving.postgres.executing import Attention, Outcome, Prepared, Session
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.settings import Settings
+from headwater.serving.postgres.types import wire_type
 from headwater.serving.postgres.values import BATCH_ROWS, decode_parameter
 
 if TYPE_CHECKING:
     import ssl
-    from concurrent.futures import Executor
 
     from headwater.serving.postgres.catalog import Catalogs
     from headwater.serving.postgres.encode import Encoder
+    from headwater.serving.postgres.workers import Workers
     from headwater.serving.session import Service
 
 _Result = TypeVar("_Result")
@@ -40,7 +42,6 @@ _LOGIN_SECONDS: Final = 60.0
 #: Bytes that wait to be sent before we do.
 _FLUSH_BYTES: Final = 2**16
 _PIECE_BYTES: Final = 2**18
-_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -60,6 +61,15 @@ class _Portal:
             self.outcome.rows.close()
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Rows as they are sent, and whether none come after them."""
+
+    rows: int
+    parts: list[memoryview]
+    is_last: bool
+
+
 class _Ended(Exception):
     """The connection is over; what had to be said was said."""
 
@@ -74,9 +84,8 @@ class Server(Protocol):
     most_connections: int
     is_closing: bool
 
-    @property
-    def workers(self) -> Executor: ...
-    async def run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]: ...
+    workers: Workers
+
     @property
     def connections(self) -> int: ...
     def cancel(self, number: int, secret: int) -> None: ...
@@ -287,31 +296,28 @@ class Connection:
     # -- work in threads ---------------------------------------------------------------------------------------------
 
     async def _apart(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._server.workers, work)
+        return await self._server.workers.begin(work).wait()
 
     async def _work(self, session: Session, work: Callable[[], _Result], deadline: float | None) -> _Result:
         """Runs a piece of a statement in a thread; stops it when time is up, it is cancelled, or the client has gone."""
         loop = asyncio.get_running_loop()
         attention = session.attention
-        future = await self._server.run(work)
+
+        def look() -> None:
+            if deadline is not None and loop.time() >= deadline:
+                attention.stop(WireError("57014", "canceling statement due to statement timeout"))
+            elif self._reader.at_eof() or self._writer.is_closing():
+                attention.stop(WireError("57P01", "the client is gone"))
+            elif attention.reason is not None:
+                attention.stop(attention.reason)
+
+        job = self._server.workers.begin(work, look)
         try:
-            while not future.done():
-                wait = _LOOK_SECONDS if attention.reason is None else 0.05
-                if deadline is not None:
-                    wait = min(wait, max(deadline - loop.time(), 0.005))
-                await asyncio.wait([future], timeout=wait)
-                if future.done():
-                    break
-                if deadline is not None and loop.time() >= deadline:
-                    attention.stop(WireError("57014", "canceling statement due to statement timeout"))
-                elif self._reader.at_eof() or self._writer.is_closing():
-                    attention.stop(WireError("57P01", "the client is gone"))
-                elif attention.reason is not None:
-                    attention.stop(attention.reason)
-            return future.result()
+            return await job.wait()
         except asyncio.CancelledError:
             attention.stop(_SHUTDOWN)
-            await asyncio.wait([future], timeout=5)
+            with suppress(Exception):
+                await asyncio.wait_for(job.wait(), 5)
             raise
         except (Interrupted, HeadwaterError):
             attention.check()
@@ -403,10 +409,10 @@ class Connection:
                     raise WireError("42P02", "there is no parameter $1")
                 portal = _Portal(prepared, [], [])
                 try:
-                    await self._run(session, portal, deadline)
+                    first = await self._run(session, portal, 0, deadline)
                     if portal.columns is not None and portal.outcome is not None and portal.outcome.copy is None:
                         self._send(codec.row_description(portal.columns))
-                    await self._send_rows(session, portal, 0, deadline)
+                    await self._send_rows(session, portal, 0, deadline, first)
                 finally:
                     portal.close()
         except (OSError, EOFError):
@@ -481,27 +487,33 @@ class Connection:
         portal, most = self._portal(payload.text()), payload.int32()
         payload.end()
         deadline = self._begin_statement(session)
-        if portal.outcome is None:
-            await self._run(session, portal, deadline)
-        await self._send_rows(session, portal, max(most, 0), deadline)
+        most = max(most, 0)
+        first = await self._run(session, portal, most, deadline) if portal.outcome is None else None
+        await self._send_rows(session, portal, most, deadline, first)
 
-    async def _run(self, session: Session, portal: _Portal, deadline: float | None) -> None:
-        prepared = portal.prepared
-        outcome = await self._work(session, lambda: session.execute(prepared, portal.values), deadline)
-        portal.outcome = outcome
-        for state, text in outcome.notices:
+    async def _run(self, session: Session, portal: _Portal, most: int, deadline: float | None) -> _Batch | None:
+        """Runs a portal's statement; gives the first batch of up to `most` rows (0: as many as there are), where it gives rows."""
+        first = await self._work(session, partial(self._begun, session, portal, most), deadline)
+        assert portal.outcome is not None
+        for state, text in portal.outcome.notices:
             self._send(codec.notice(b"N", "WARNING", state, {"M": text}))
-        if outcome.rows is None:
-            return
-        portal.columns = _fields(outcome.rows.columns, outcome.rows.types, [] if outcome.copy else portal.formats)
-        if prepared.columns is not None and outcome.copy is None:
-            said = _fields([name for name, _ in prepared.columns], [type for _, type in prepared.columns], portal.formats)
-            if [column.wire.oid for column in said] != [column.wire.oid for column in portal.columns]:
-                raise WireError("0A000", "cached plan must not change result type", hint="Prepare the statement again.")
-        portal.batches = outcome.rows.batches
+        return first
 
-    async def _send_rows(self, session: Session, portal: _Portal, most: int, deadline: float | None) -> None:
-        """Up to `most` rows (0: all) of a portal, and its CommandComplete or PortalSuspended."""
+    def _begun(self, session: Session, portal: _Portal, most: int) -> _Batch | None:
+        """In a thread. The first rows are fetched at once: most answers have no others."""
+        prepared = portal.prepared
+        outcome = portal.outcome = session.execute(prepared, portal.values)
+        if outcome.rows is None:
+            return None
+        portal.columns = _fields(outcome.rows.columns, outcome.rows.types, [] if outcome.copy else portal.formats)
+        said = prepared.columns if outcome.copy is None else None
+        if said is not None and [wire_type(type).oid for _, type in said] != [column.wire.oid for column in portal.columns]:
+            raise WireError("0A000", "cached plan must not change result type", hint="Prepare the statement again.")
+        portal.batches = outcome.rows.batches
+        return self._encoded(session, portal, outcome.copy, most if most and outcome.copy is None else None)
+
+    async def _send_rows(self, session: Session, portal: _Portal, most: int, deadline: float | None, first: _Batch | None) -> None:
+        """Up to `most` rows (0: all) of a portal, and its CommandComplete or PortalSuspended. `first` is what was fetched already."""
         outcome = portal.outcome
         assert outcome is not None
         if outcome.rows is None or portal.batches is None or portal.columns is None:
@@ -517,14 +529,12 @@ class Connection:
         is_done = False
         while not is_done and not (most and sent >= most):
             left = most - sent if most else None
-            taken = await self._work(session, partial(self._encoded, session, portal, copy, left), deadline)
-            if taken is None:
-                is_done = True
-                break
-            count, parts, is_done = taken
-            sent += count
-            for place, part in enumerate(parts):
-                is_first = copy is not None and copy.format == "binary" and sent == count and place == 0
+            taken = first if first is not None else await self._work(session, partial(self._encoded, session, portal, copy, left), deadline)
+            first = None
+            sent += taken.rows
+            is_done = taken.is_last
+            for place, part in enumerate(taken.parts):
+                is_first = copy is not None and copy.format == "binary" and sent == taken.rows and place == 0
                 await self._stream(codec.with_copy_header(part) if is_first else part)
         portal.sent += sent
         if not is_done:
@@ -534,11 +544,10 @@ class Connection:
             if copy.format == "binary":
                 self._send(codec.COPY_BINARY_TRAILER if sent else codec.with_copy_header(codec.COPY_BINARY_TRAILER))
             self._send(codec.COPY_DONE)
-        portal.close()
         self._send(codec.complete("EXPLAIN" if outcome.tag == "EXPLAIN" else f"{outcome.tag} {sent if copy is None else portal.sent}"))
 
-    def _encoded(self, session: Session, portal: _Portal, copy: Copy | None, most: int | None) -> tuple[int, list[memoryview], bool] | None:
-        """The next batch's rows, encoded, and whether none come after them; None after the last. In a thread."""
+    def _encoded(self, session: Session, portal: _Portal, copy: Copy | None, most: int | None) -> _Batch:
+        """The next batch's rows, encoded; behind the last the portal is closed. In a thread."""
         assert portal.batches is not None
         assert portal.columns is not None
         session.attention.check()
@@ -547,7 +556,8 @@ class Connection:
         while batch is not None and not batch.num_rows:
             batch = next(portal.batches, None)
         if batch is None:
-            return None
+            portal.close()
+            return _Batch(0, [], True)
         if most is not None and batch.num_rows > most:
             portal.batches = chain([batch.slice(most)], portal.batches)
             batch = batch.slice(0, most)
@@ -557,13 +567,15 @@ class Connection:
             parts = encoder.copy_binary(batch, portal.columns)
         else:
             parts = encoder.copy_text(batch, portal.columns, copy.line)
-        encoded = list(parts)
-        following: Any = None
+        encoded = _Batch(batch.num_rows, list(parts), False)
         if batch.num_rows < BATCH_ROWS and most is None:  # most likely the last one: it is quicker to look now than to come back
             following = next(portal.batches, None)
             if following is not None:
                 portal.batches = chain([following], portal.batches)
-        return batch.num_rows, encoded, batch.num_rows < BATCH_ROWS and most is None and following is None
+            else:
+                encoded.is_last = True
+                portal.close()
+        return encoded
 
     async def _close(self, session: Session, payload: Payload) -> None:
         kind, name = payload.take(1), payload.text()

@@ -13,10 +13,11 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
-from headwater.serving.postgres.catalog_sql import KEPT_NAME, is_catalog_query, output_name, parameter_oids
+from headwater.serving.postgres.catalog_sql import is_catalog_query, parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.output_names import KEPT_NAME, output_name
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.statements import tokens
 
@@ -43,16 +44,32 @@ def translate(sql: str, context: Context) -> Translated:
         raise WireError("42601", "the SQL can't be read as Postgres'", detail=found, hint=_HINT) from None
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         raise WireError("42601", "the SQL can't be read as Postgres'", detail=str(error).splitlines()[0], hint=_HINT) from None
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+    tree = _as_query(trees[0]) if len(trees) == 1 else None
+    if tree is None:
         raise WireError("25006", "only queries can be run here", hint="Tables change by headwater run alone.")
     try:
-        return _Translation(trees[0], context).done()
+        return _Translation(tree, context).done()
     except Refused as refused:
         raise WireError("0A000", f"this can't be answered as Postgres would: {refused}", hint=_HINT) from None
     except sqlglot.errors.SqlglotError as error:
         raise WireError("0A000", "this can't be answered as Postgres would", detail=str(error).splitlines()[0], hint=_HINT) from None
     except RecursionError:
         raise WireError("54001", "the query is nested too deeply") from None
+
+
+def _as_query(tree: exp.Expr | None) -> exp.Query | None:
+    """The query; VALUES that stand alone as one of their columns, which have the names that Postgres gives them. None for another statement."""
+    if isinstance(tree, exp.Query):
+        return tree
+    if not isinstance(tree, exp.Values) or not all(isinstance(row, exp.Tuple) for row in tree.expressions):
+        return None
+    names = [exp.to_identifier(f"column{place}") for place in range(1, len(tree.expressions[0].expressions) + 1)]
+    rows = exp.Values(expressions=[row.copy() for row in tree.expressions], alias=exp.TableAlias(this=exp.to_identifier("values"), columns=names))
+    query = exp.select("*").from_(rows)
+    for name in ("with_", "order", "limit", "offset", "fetch"):
+        if tree.args.get(name):
+            query.set(name, tree.args[name].copy())
+    return query
 
 
 _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
@@ -162,13 +179,19 @@ class _Translation:
     def _qualify(self, scope: Scope) -> list[exp.Column]:
         done = []
         sources = [(name, self._columns_of(source)) for name, source in scope.sources.items()]
+        # looked for from above: a thousand ORs are a thousand steps up from the innermost
+        orders = [order for order in scope.expression.find_all(exp.Order) if isinstance(order.parent, exp.Query)]
+        ordered = {id(column) for order in orders for column in order.find_all(exp.Column)}
         for column in scope.columns:
-            order = column.find_ancestor(exp.Order, exp.Select)
+            if isinstance(scope.sources.get(column.table), exp.Table):
+                column.meta["is_stored"] = True  # of a table itself: its type is Postgres' own
+            order = column.find_ancestor(exp.Order, exp.Select) if id(column) in ordered else None
             if column.table or (isinstance(order, exp.Order) and isinstance(order.parent, exp.Query)):
                 continue  # a query's ORDER BY may name what it gives, not what it reads
             having = [name for name, columns in sources if columns is not None and column.name.lower() in columns]
             if len(having) == 1 and all(columns is not None for _, columns in sources):
                 column.set("table", exp.to_identifier(having[0], quoted=True))
+                column.meta["is_stored"] = isinstance(scope.sources[having[0]], exp.Table)
                 done.append(column)
         return done
 

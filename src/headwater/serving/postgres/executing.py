@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from headwater.security.principals import Principal
@@ -53,6 +54,8 @@ _SESSION_WORDS: Final = frozenset(
     ]
 )
 _MOST_PREPARED: Final = 10_000
+#: Characters of a query that is run again and again.
+_MOST_REMEMBERED: Final = 10_000
 _ALLOWED_WHEN_FAILED: Final = frozenset({"rollback", "abort", "commit", "end"})
 
 
@@ -382,6 +385,10 @@ class Session:
             name = "session_authorization"
         elif words.accept("names"):
             name = "client_encoding"
+        elif words.accept("role"):  # SET ROLE NONE, or as any setting
+            name = "role"
+            if not words.accept("to"):
+                words.accept("=")
         else:
             name = words.name()
             while words.accept("."):
@@ -529,6 +536,11 @@ def with_types(sql: str, oids: Sequence[int], is_described: bool = False) -> str
     """The query with each parameter cast to what it was said to be. Numerics bring their own precision with their value."""
     if not oids or "$" not in sql:
         return sql
+    return (_with_types if len(sql) <= _MOST_REMEMBERED else _with_types.__wrapped__)(sql, tuple(oids), is_described)
+
+
+@lru_cache(512)
+def _with_types(sql: str, oids: tuple[int, ...], is_described: bool) -> str:
     found = tokens(sql)
     parts = []
     last = 0

@@ -6,23 +6,14 @@ import asyncio
 import secrets
 import socket
 import ssl
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final
 
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.connection import Connection
 from headwater.serving.postgres.encode import Encoder
+from headwater.serving.postgres.workers import Workers
 from headwater.serving.session import Service
 
-_Result = TypeVar("_Result")
-
-#: Statements that run at once; more wait. Their work is DuckDB's, which has threads of its own.
-_WORKERS: Final = 64
-#: Of these, how many may begin at once; what takes longer than `_BEGIN_SECONDS` makes room for the next. Fewer threads hinder each other less:
-#: many small queries are answered sooner, and slow ones hold nobody up.
-_BEGINNING: Final = 8
-_BEGIN_SECONDS: Final = 0.05
 _SHUTDOWN_SECONDS: Final = 10.0
 
 
@@ -35,9 +26,8 @@ class Server:
         self.encoder = Encoder()
         self.catalogs = Catalogs()
         self.most_connections = most_connections
-        self.workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="postgres-wire")
+        self.workers = Workers()
         self.is_closing = False
-        self._turns = asyncio.Semaphore(_BEGINNING)
         self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = 0
@@ -52,32 +42,6 @@ class Server:
     def connections(self) -> int:
         """How many are open just now."""
         return len(self._tasks)
-
-    async def run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """Begins a piece of work in a thread as soon as it is its turn; gives its future."""
-        await self._turns.acquire()
-        loop = asyncio.get_running_loop()
-        has_turn = True
-
-        def give_turn() -> None:
-            nonlocal has_turn
-            if has_turn:
-                has_turn = False
-                self._turns.release()
-
-        try:
-            future = loop.run_in_executor(self.workers, work)
-        except BaseException:
-            give_turn()
-            raise
-        timer = loop.call_later(_BEGIN_SECONDS, give_turn)
-
-        def done(_: asyncio.Future[_Result]) -> None:
-            timer.cancel()
-            give_turn()
-
-        future.add_done_callback(done)
-        return future
 
     async def listen(self, host: str, port: int) -> None:
         self._server = await asyncio.start_server(self._accept, host, port, limit=2**16)
@@ -121,7 +85,7 @@ class Server:
                 _, left = await asyncio.wait(left, timeout=_SHUTDOWN_SECONDS)
             for task in left:
                 task.cancel()
-        self.workers.shutdown(wait=False, cancel_futures=True)
+        self.workers.close()
         self.catalogs.close()
         self.encoder.close()
 

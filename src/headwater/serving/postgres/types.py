@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 BOOL, BYTEA, CHAR, NAME, INT8, INT2, INT4, REGPROC, TEXT, OID = 16, 17, 18, 19, 20, 21, 23, 24, 25, 26
@@ -99,6 +100,7 @@ class WireType:
     element: str | None = None
 
 
+@lru_cache(1024)
 def wire_type(duckdb_type: str) -> WireType:
     """HUGEINT and UBIGINT are `numeric`, a list is an array, a STRUCT, MAP, UNION and a list of lists are `json`; what else there is, `text`."""
     oid = _PLAIN.get(duckdb_type)

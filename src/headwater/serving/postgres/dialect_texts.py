@@ -1,0 +1,193 @@
+"""The functions of texts, where Postgres and DuckDB differ."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlglot import exp, parse_one
+
+from headwater.serving.postgres.dialect_kinds import INTEGERS, TEXTS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.refusal import Refused
+
+
+def _like(node: exp.Expr) -> exp.Expr:
+    """A backslash escapes in Postgres without being asked to."""
+    if isinstance(node.parent, exp.Escape):
+        return node
+    pattern = node.args["expression"]
+    if isinstance(pattern, (exp.Any, exp.All)):
+        raise Refused("LIKE with ANY or ALL")
+    if isinstance(pattern, exp.Literal) and "\\" not in str(pattern.this):
+        return node
+    return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+
+
+_STRANGE_PATTERN: Final = re.compile(r"\\[^.*+?()\[\]{}|^$\\/dDwWsS\-_,:;'\"#@!%&=<>~` ]|\(\?|\[\[[.:=][^:]|\[[.=]|\*\*\*")
+
+
+def _regular(pattern: exp.Expr | None, *, replaces: bool = False) -> str:
+    text = plain_text(pattern, "a regular expression")
+    if _STRANGE_PATTERN.search(text):
+        raise Refused("a regular expression with signs that mean something else here")
+    if replaces and ("|" in text or re.search(r"[*+?}]\?", text)):
+        raise Refused("a regular expression with alternatives or lazy parts, which finds another match here")
+    return text
+
+
+def _regexp_like(options: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        no_more(node, "this", "expression")
+        _regular(node.args["expression"])
+        made = exp.Anonymous(this="REGEXP_MATCHES", expressions=[node.this.copy(), node.args["expression"].copy(), exp.Literal.string(options)])
+        made.type = exp.DataType.build("boolean")
+        return made
+
+    return rule
+
+
+def _regexp_replace(node: exp.Expr) -> exp.Expr:
+    _regular(node.args["expression"], replaces=True)
+    replacement = plain_text(node.args.get("replacement"), "a replacement")
+    if re.search(r"\\[^1-9\\]|\\$", replacement):
+        raise Refused("this replacement")
+    modifiers = node.args.get("modifiers")
+    flags = plain_text(modifiers, "the flags of regexp_replace") if modifiers is not None else ""
+    if set(flags) - set("gi"):
+        raise Refused("these flags of regexp_replace")
+    no_more(node, "this", "expression", "replacement", "modifiers", "single_replace")
+    arguments = [node.this, node.args["expression"], node.args["replacement"], exp.Literal.string(flags + "s")]
+    return exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
+
+
+def _substring(node: exp.Expr) -> exp.Expr:
+    start, length = node.args.get("start"), node.args.get("length")
+    if not (_whole(start) and (length is None or _whole(length))):
+        raise Refused("substring with places that aren't plain positive numbers")
+    return node
+
+
+def _whole(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdecimal() and int(str(node.this)) > 0
+
+
+def _trim(node: exp.Expr) -> exp.Expr:
+    """Without characters it takes off spaces in both."""
+    no_more(node, "this", "expression", "position")
+    position = str(node.args.get("position") or "BOTH").upper()
+    name = {"LEADING": "LTRIM", "TRAILING": "RTRIM"}.get(position, "TRIM")
+    characters = node.args.get("expression")
+    return exp.Anonymous(this=name, expressions=[node.this.copy(), (characters or exp.Literal.string(" ")).copy()])
+
+
+def _position(node: exp.Expr) -> exp.Expr:
+    no_more(node, "this", "substr")
+    return typed(node.copy(), "int")
+
+
+def _length(node: exp.Expr) -> exp.Expr:
+    if not (of_kind(node.this, TEXTS) or isinstance(node.this, exp.Literal)):
+        raise Refused("length of something that isn't known to be text")
+    return typed(node.copy(), "int")
+
+
+def _split_part(node: exp.Expr) -> exp.Expr:
+    if not _whole(node.args.get("part_index")) or not plain_text(node.args.get("delimiter"), "the delimiter of split_part"):
+        raise Refused("split_part at a place that isn't a plain positive number")
+    return node
+
+
+def _concat(node: exp.Expr) -> exp.Expr:
+    """Nulls are passed over in both; what isn't text is printed."""
+    for one in node.expressions:
+        of = one.this if isinstance(one, exp.Coalesce) else one
+        if not (of_kind(of, TEXTS | INTEGERS) or isinstance(of, (exp.Literal, exp.Null, exp.Parameter))):
+            raise Refused("concat of what isn't text or an integer; cast it")
+    return node
+
+
+#: Letters whose other case both know alike. Other texts make the query fail.
+_LETTERS: Final = "A-Za-zÀ-ÖØ-Þà-öø-ÿ"
+
+
+def _initcap(node: exp.Expr) -> exp.Expr:
+    """A capital at the beginning of each word, small letters behind it; a word is letters and digits."""
+    of = node.this
+    if not of_kind(of, TEXTS):
+        raise Refused("initcap of what isn't known to be text")
+    text = of.sql("duckdb")
+    fails = "CAST(CAST('initcap of letters that may be written otherwise' AS TINYINT) AS VARCHAR)"
+    words = f"regexp_extract_all({text}, '[{_LETTERS}0-9]+|[^{_LETTERS}0-9]+')"
+    capital = "lambda hw_w: upper(left(hw_w, 1)) || lower(substr(hw_w, 2))"
+    sql = (
+        f"CASE WHEN regexp_matches({text}, '[^{_LETTERS}\\x00-\\x7f]') THEN {fails} ELSE array_to_string(list_transform({words}, {capital}), '') END"
+    )
+    made: exp.Expr = exp.paren(parse_one(sql, read="duckdb"))
+    made.type = exp.DataType.build("text")
+    return made
+
+
+def _dpipe(node: exp.Expr) -> exp.Expr:
+    sides = (node.this, node.args["expression"])
+    for side in sides:
+        if not (
+            of_kind(side, TEXTS | INTEGERS) or isinstance(side, (exp.Literal, exp.Null, exp.Parameter, exp.DPipe, exp.Paren, exp.Cast, exp.Left))
+        ):
+            raise Refused("|| of what isn't known to be text or an integer; cast it")
+    return node
+
+
+def _string_agg(node: exp.Expr) -> exp.Expr:
+    of = node.this
+    while isinstance(of, (exp.Order, exp.Distinct)):
+        of = of.this if isinstance(of, exp.Order) else of.expressions[0]
+    if not of_kind(of, TEXTS):
+        raise Refused("string_agg of what isn't known to be text")
+    return node
+
+
+def _trimmed(name: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        characters = node.expressions[1] if len(node.expressions) > 1 else exp.Literal.string(" ")
+        made = exp.Anonymous(this=name, expressions=[node.expressions[0].copy(), characters.copy()])
+        made.type = exp.DataType.build("text")
+        return made
+
+    return rule
+
+
+def _padded(name: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        of, length, fill = [*node.expressions, exp.Literal.string(" ")][:3]
+        if not (of_kind(of, TEXTS) and of_kind(length, INTEGERS)):
+            raise Refused(f"{name.lower()} of what isn't known to be text, to a length that isn't known to be an integer")
+        if isinstance(fill, exp.Literal) and not fill.name:
+            raise Refused(f"{name.lower()} with nothing to fill with")
+        made = exp.Anonymous(this=name, expressions=[of.copy(), length.copy(), fill.copy()])
+        made.type = exp.DataType.build("text")
+        return made
+
+    return rule
+
+
+TEXT_RULES: Final[dict[str, Rule]] = {
+    "Initcap": _initcap,
+    "Like": _like,
+    "ILike": _like,
+    "RegexpLike": _regexp_like("s"),
+    "RegexpILike": _regexp_like("is"),
+    "RegexpReplace": _regexp_replace,
+    "Substring": _substring,
+    "Trim": _trim,
+    "StrPosition": _position,
+    "Length": _length,
+    "SplitPart": _split_part,
+    "Concat": _concat,
+    "DPipe": _dpipe,
+    "GroupConcat": _string_agg,
+    "hw_kept_lpad()": _padded("LPAD"),
+    "hw_kept_rpad()": _padded("RPAD"),
+    "hw_kept_ltrim()": _trimmed("LTRIM"),
+    "hw_kept_rtrim()": _trimmed("RTRIM"),
+    "hw_kept_btrim()": _trimmed("TRIM"),
+}

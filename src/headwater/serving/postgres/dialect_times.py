@@ -1,0 +1,136 @@
+"""Dates and times, where Postgres and DuckDB differ; and `to_char`, which prints them and numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlglot import exp
+
+from headwater.serving.postgres.dialect_kinds import DATES, DECIMALS, INTEGERS, TIMESTAMPS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.number_formats import number_to_char
+from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.time_formats import read_time, to_char
+
+_PARTS: Final = frozenset(
+    [
+        "year",
+        "month",
+        "day",
+        "hour",
+        "minute",
+        "second",
+        "epoch",
+        "dow",
+        "isodow",
+        "doy",
+        "week",
+        "quarter",
+        "decade",
+        "century",
+        "isoyear",
+        "millennium",
+        "microseconds",
+        "milliseconds",
+    ]
+)
+
+
+def _extract(node: exp.Expr) -> exp.Expr:
+    """Extract gives numeric: whole where it is whole, seconds with six digits."""
+    part = str(node.this.name).lower()
+    of = node.args["expression"]
+    if part not in _PARTS - {"millennium"}:
+        raise Refused(f"extract of {part}")
+    if not of_kind(of, DATES | TIMESTAMPS):
+        raise Refused("extract from what isn't known to be a date or a timestamp")
+    if part in ("second", "milliseconds"):
+        if of_kind(of, DATES):
+            raise Refused(f"extract of {part} from a date")
+        micros = exp.cast(exp.Anonymous(this="DATE_PART", expressions=[exp.Literal.string("microseconds"), of.copy()]), "decimal(18,0)")
+        scale = ("0.000001", "decimal(7,6)") if part == "second" else ("0.001", "decimal(4,3)")
+        return exp.paren(exp.Mul(this=micros, expression=exp.cast(exp.Literal.number(scale[0]), scale[1])))
+    if part == "epoch":
+        if of_kind(of, DATES):
+            days = exp.cast(exp.Anonymous(this="EPOCH", expressions=[of.copy()]), "bigint")
+            return typed(days, "decimal(38,0)")
+        micros = exp.cast(exp.Anonymous(this="EPOCH_US", expressions=[of.copy()]), "decimal(20,0)")
+        return exp.paren(exp.Mul(this=micros, expression=exp.cast(exp.Literal.number("0.000001"), "decimal(7,6)")))
+    return typed(node.copy(), "decimal(18,0)")
+
+
+def _date_part(node: exp.Expr) -> exp.Expr:
+    arguments = node.expressions
+    part = plain_text(arguments[0], "the field of date_part").lower()
+    made = _extract(exp.Extract(this=exp.var(part), expression=arguments[1]))
+    return typed(made, "double")
+
+
+def _truncate(node: exp.Expr) -> exp.Expr:
+    no_more(node, "this", "unit", "input_type_preserved")
+    of = node.this
+    unit = str(node.args["unit"].name).lower()
+    if unit not in ("microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month", "quarter", "year", "decade", "century"):
+        raise Refused(f"date_trunc to {unit}")
+    if of_kind(of, DATES):
+        return typed(exp.Anonymous(this="DATE_TRUNC", expressions=[exp.Literal.string(unit), typed(of.copy(), "timestamptz")]), "timestamptz")
+    if not of_kind(of, TIMESTAMPS):
+        raise Refused("date_trunc of what isn't known to be a date or a timestamp")
+    made = exp.Anonymous(this="DATE_TRUNC", expressions=[exp.Literal.string(unit), of.copy()])
+    made.type = of.type
+    return made
+
+
+def _to_char(node: exp.Expr) -> exp.Expr:
+    of, format = (node.expressions + [None, None])[:2]
+    if not (isinstance(format, exp.Literal) and format.is_string and len(node.expressions) == 2):
+        raise Refused("to_char with a format that isn't a plain text")
+    if of_kind(of, INTEGERS | DECIMALS) and of.find(exp.Ceil, exp.Floor) is None:  # of double precision they are that, whatever their type says
+        return number_to_char(of, format.name)
+    if not of_kind(of, DATES | TIMESTAMPS):
+        raise Refused("to_char of what isn't known to be a date, a timestamp, an integer or a numeric")
+    return to_char(of, format.name)
+
+
+def _interval(node: exp.Expr) -> exp.Expr:
+    """Written once more as one text, which both read alike."""
+    of, unit = node.this, node.args.get("unit")
+    if not isinstance(of, exp.Literal):
+        raise Refused("an interval that isn't a plain text")
+    text = f"{of.this} {unit.name if unit is not None else ''}".strip().lower()
+    if not re.fullmatch(r"([+-]?\d+ *(microsecond|millisecond|second|minute|hour|day|week|mon|month|year|decade|sec|min)s?\s*)+", text):
+        raise Refused("this interval; write numbers with their units")
+    made = exp.cast(exp.Literal.string(re.sub(r"\bmons?\b", "months", text)), "interval")
+    made.type = exp.DataType.build("interval")
+    return made
+
+
+def _at_time_zone(node: exp.Expr) -> exp.Expr:
+    if not of_kind(node.this, TIMESTAMPS):
+        raise Refused("AT TIME ZONE of what isn't known to be a timestamp")
+    plain_text(node.args["zone"], "a time zone")
+    return node
+
+
+def _read_time(type: str) -> Rule:
+    """`to_date` and `to_timestamp` of a text that stands in the query, as tools write a bound."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        if len(node.expressions) != 2 or not all(isinstance(one, exp.Literal) and one.is_string for one in node.expressions):
+            raise Refused("to_date and to_timestamp of anything but a text and a pattern written out")
+        text, pattern = node.expressions
+        return exp.cast(exp.Literal.string(read_time(text.name, pattern.name)), type)
+
+    return rule
+
+
+TIME_RULES: Final[dict[str, Rule]] = {
+    "Extract": _extract,
+    "TimestampTrunc": _truncate,
+    "Interval": _interval,
+    "AtTimeZone": _at_time_zone,
+    "hw_kept_to_char()": _to_char,
+    "hw_kept_to_date()": _read_time("date"),
+    "hw_kept_to_timestamp()": _read_time("timestamptz"),
+    "hw_kept_date_part()": _date_part,
+}

@@ -1,0 +1,126 @@
+"""What Postgres calls the columns of a query that have no name of their own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+
+def name_outputs(tree: exp.Expr) -> None:
+    """Columns get the names that Postgres gives them, before their expressions are changed."""
+    for select in tree.find_all(exp.Select):
+        for item in select.expressions:
+            name = output_name(item)
+            if name is not None:
+                item.replace(exp.alias_(item.copy(), name, quoted=True))
+
+
+def output_name(item: exp.Expr) -> str | None:
+    """What Postgres calls a column that has no name of its own; None where it has one."""
+    inner = item
+    if isinstance(inner, (exp.Alias, exp.Star, exp.Column, exp.Aliases)):
+        return None
+    while isinstance(inner, (exp.Paren, exp.Filter, exp.Window, exp.WithinGroup, exp.Collate, exp.IgnoreNulls, exp.RespectNulls)):
+        inner = inner.this
+    if isinstance(inner, (exp.Cast, exp.Bracket)):
+        of = inner.this
+        while isinstance(of, (exp.Cast, exp.Paren)):
+            of = of.this
+        if isinstance(of, exp.Column):
+            return str(of.name)
+        named = output_name(of)
+        if named and named != "?column?":
+            return named
+        return _type_name(inner) if isinstance(inner, exp.Cast) else "?column?"
+    if isinstance(inner, exp.Column):
+        return str(inner.name)
+    if isinstance(inner, exp.Dot):
+        return str(inner.expression.name) if not isinstance(inner.expression, exp.Func) else output_name(inner.expression)
+    if isinstance(inner, exp.Case):
+        default = inner.args.get("default")
+        if isinstance(default, exp.Column) or (isinstance(default, exp.Func) and not isinstance(default, (exp.Cast, exp.Binary))):
+            return str(default.name) if isinstance(default, exp.Column) else output_name(default)
+        return "case"
+    if isinstance(inner, exp.Subquery):
+        query = inner.this
+        return (
+            output_name(query.expressions[0]) or query.expressions[0].alias_or_name
+            if isinstance(query, exp.Select) and query.expressions
+            else "?column?"
+        )
+    if isinstance(inner, exp.Exists):
+        return "exists"
+    if isinstance(inner, exp.Array):
+        return "array"
+    if isinstance(inner, exp.Interval):
+        return "interval"
+    if isinstance(inner, exp.Anonymous):
+        return str(inner.name).lower().removeprefix(KEPT_NAME)
+    if isinstance(inner, (exp.Corr, exp.CovarPop, exp.CovarSamp)):
+        return {"Corr": "corr", "CovarPop": "covar_pop", "CovarSamp": "covar_samp"}[type(inner).__name__]
+    if isinstance(inner, exp.Func) and not isinstance(inner, (exp.And, exp.Or, exp.Not, exp.Binary)):
+        return FUNCTION_NAMES.get(type(inner).__name__, inner.sql_name().lower())
+    return "?column?"
+
+
+def _type_name(cast: exp.Cast) -> str:
+    word = cast.to.sql("postgres").lower()
+    return _CAST_NAMES.get(word.split("(")[0].strip(), word.split("(")[0].strip())
+
+
+_CAST_NAMES: Final = {
+    "int": "int4",
+    "integer": "int4",
+    "bigint": "int8",
+    "smallint": "int2",
+    "boolean": "bool",
+    "double precision": "float8",
+    "real": "float4",
+    "decimal": "numeric",
+    "character varying": "varchar",
+    "char": "bpchar",
+}
+#: Put before names of functions that sqlglot would take for others (`date_part` for `extract`).
+KEPT_NAME: Final = "hw_kept_"
+FUNCTION_NAMES: Final = {
+    "Explode": "unnest",
+    "ExplodingGenerateSeries": "generate_series",
+    "GenerateSeries": "generate_series",
+    "CurrentVersion": "version",
+    "GroupConcat": "string_agg",
+    "StrPosition": "position",
+    "TimestampTrunc": "date_trunc",
+    "DateTrunc": "date_trunc",
+    "TimeToStr": "to_char",
+    "ToChar": "to_char",
+    "StrToDate": "to_date",
+    "StrToTime": "to_timestamp",
+    "Length": "length",
+    "LogicalAnd": "bool_and",
+    "LogicalOr": "bool_or",
+    "Ceil": "ceil",
+    "Pow": "power",
+    "Variance": "variance",
+    "VariancePop": "var_pop",
+    "Stddev": "stddev",
+    "StddevPop": "stddev_pop",
+    "StddevSamp": "stddev_samp",
+    "ApproxDistinct": "approx_distinct",
+    "Substring": "substring",
+    "Trim": "btrim",
+    "CurrentTimestamp": "now",
+    "ArrayToString": "array_to_string",
+    "StringToArray": "string_to_array",
+    "Rand": "random",
+    "MD5": "md5",
+    "TimestampFromParts": "make_timestamp",
+    "DateFromParts": "make_date",
+    "ArrayAgg": "array_agg",
+    "Extract": "extract",
+    "PercentileCont": "percentile_cont",
+    "PercentileDisc": "percentile_disc",
+    "RegexpReplace": "regexp_replace",
+    "SplitPart": "split_part",
+    "CountIf": "count",
+}

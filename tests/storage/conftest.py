@@ -15,9 +15,10 @@ from headwater.storage import Lake
 
 @pytest.fixture(params=["sqlite", "sqlite-encrypted", "postgres", "postgres-encrypted"])
 def any_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Every kind of lake in turn: what writes must be tried on all of them."""
+    """Every kind of lake in turn: what writes must be tried on all of them. One of them is worked on by two threads."""
     catalog, _, encrypted = request.param.partition("-")
     with make_place(tmp_path, catalog, encrypted=bool(encrypted)) as place:
+        place.threads = 2 if request.param == "sqlite-encrypted" else 1
         yield place
 
 

@@ -17,7 +17,7 @@ import psycopg
 from headwater.engine import Engine
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.storage import Access, Definition, Lake, LoadRecord, TableChange
+from headwater.storage import LAKE_EXTENSIONS, Access, Definition, Lake, LoadRecord, TableChange
 
 POSTGRES = os.environ.get("HEADWATER_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -27,16 +27,20 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Place:
-    """Where one test's lake lives; opened as often as the test likes."""
+    """Where one test's lake lives; opened as often as the test likes.
+
+    `threads` are the engine's: rows as few as a test's give a second one nothing to do but to be woken, which doubles the cost of a commit.
+    """
 
     folder: Path
     config: LakeConfig
     schema: str | None = None
+    threads: int = 1
     _engines: list[Engine] = field(default_factory=list)
     _lakes: list[Lake] = field(default_factory=list)
 
     def open(self, *, environment: str = "prod", read_only: bool = False, create: bool = True) -> Lake:
-        engine = Engine(threads=2, temp_directory=self.folder / "temp")
+        engine = Engine(threads=self.threads, temp_directory=self.folder / "temp", extensions=LAKE_EXTENSIONS)
         self._engines.append(engine)
         lake = Lake.open(self.config, engine, project_dir=self.folder, environment=environment, read_only=read_only, create=create)
         self._lakes.append(lake)

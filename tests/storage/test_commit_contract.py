@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from lakes import T, change, definition, load, put, query, rows
 
@@ -48,6 +50,18 @@ def test_a_merge_deletes_by_key_then_inserts_and_null_keys_are_equal(any_lake: L
     assert commit.rows_deleted == {T: 2}
     any_lake.commit([new])
     assert rows(any_lake) == [(1, "a"), (2, "B"), (3, "D"), (None, "C")]
+
+
+def test_a_merge_that_counted_other_rows_than_there_are_is_refused(any_lake: Lake) -> None:
+    put(any_lake, "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(id, name)")
+    new = change(any_lake, "SELECT * FROM (VALUES (2, 'B'), (3, 'C')) v(id, name)")
+    assert new.staged is not None
+    for counted in (0, 2):
+        with pytest.raises(Fenced, match="aren't those that this load counted"):
+            any_lake.commit([replace(new, delete=DeleteKeys(("id",), new.staged, counted))])
+    assert rows(any_lake) == [(1, "a"), (2, "b")]
+    any_lake.commit([replace(new, delete=DeleteKeys(("id",), new.staged, 1))])
+    assert rows(any_lake) == [(1, "a"), (2, "B"), (3, "C")]
 
 
 def test_rows_are_deleted_by_a_condition_with_parameters(any_lake: Lake) -> None:

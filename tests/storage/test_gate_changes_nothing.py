@@ -37,6 +37,8 @@ OLD = {"orders": "SELECT i AS id, i % 4 AS customer, i AS amount, 'k' || i % 2 A
 
 QUERIES = [
     "SELECT * FROM shop.orders ORDER BY id",
+    "SELECT id, (amount > 5) IS TRUE AS a, (k = 'k1') IS NOT TRUE AS b FROM shop.orders WHERE (amount > 3) IS FALSE OR (id > 20) IS NOT FALSE ORDER BY id",
+    "SELECT id, amount * 1e-3 AS a, 1e5 AS b, -2.5E2 AS c FROM shop.orders WHERE amount < 1e1 ORDER BY id",
     "FROM shop.orders ORDER BY ALL",
     "SELECT shop.orders.id, orders.amount, day FROM shop.orders ORDER BY shop.orders.id DESC LIMIT 5",
     "SELECT o.* EXCLUDE (k) REPLACE (amount + 1 AS amount) FROM shop.orders o ORDER BY id",

@@ -278,6 +278,24 @@ def test_the_catalog_shows_types_as_masks_leave_them(lake: Lake) -> None:
     assert lake.tables_as(reader({"select": "other.*"})) == []
 
 
+def test_relationships_are_those_of_the_checks_and_name_nothing_hidden(lake: Lake) -> None:
+    links = [{"relationships": {"column": "Person", "to": "SHOP.people", "field": "ID"}}, {"unique": {"columns": ["id"]}}]
+    under = {"boss": {"checks": [{"relationships": {"column": "boss", "to": "other.bosses", "field": "id"}}]}}
+    body = {"checks": links, "columns": under}
+    put(lake, "SELECT 1 AS id, 2 AS person, 3 AS boss", TableName("shop", "visits"), definition=definition("stream", body=body))
+    put(lake, "SELECT 3 AS id", TableName("other", "bosses"))
+
+    def seen(*grants: dict[str, Any]) -> list[tuple[str, str, str]]:
+        tables = {str(table.name): table for table in lake.tables_as(reader(*grants))}
+        return [(one.column, str(one.to), one.field) for one in tables["shop.visits"].relationships]
+
+    assert seen(ALL, {"select": "other.*"}) == [("person", "shop.people", "id"), ("boss", "other.bosses", "id")]
+    assert seen(ALL) == [("person", "shop.people", "id")]
+    assert seen({"select": "shop.visits"}) == []
+    assert seen({"select": "shop.visits", "columns": ["id"]}, {"select": "shop.people"}) == []
+    assert seen({"select": "shop.visits"}, {"select": "shop.people", "columns": ["country"]}) == []
+
+
 def test_macros_that_redefine_the_engines_functions_or_read_tables_are_not_for_readers(lake: Lake) -> None:
     macros = (
         "CREATE MACRO sha256(x) AS x",

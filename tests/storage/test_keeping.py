@@ -14,7 +14,7 @@ from headwater.engine import Engine
 from headwater.errors import DataFileGone, HeadwaterError, SnapshotNotFound, UsageError
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.storage import Access, DeleteAll, DeleteWhere, Lake, Position, TableChange, read_backup, restore_lake
+from headwater.storage import LAKE_EXTENSIONS, Access, DeleteAll, DeleteWhere, Lake, Position, TableChange, read_backup, restore_lake
 
 U = TableName("shop", "customers")
 V = TableName("marts", "v")
@@ -218,22 +218,22 @@ def test_a_backup_made_beside_a_writer_is_restored_elsewhere(mixed_place: Place,
     schema = f"{mixed_place.schema}_r" if mixed_place.schema else None
     config = mixed_place.config.model_copy(update={"catalog": f"{POSTGRES}?schema={schema}" if schema else "new.sqlite", "data": "elsewhere"})
     try:
-        with Engine() as engine:
+        with Engine(extensions=LAKE_EXTENSIONS) as engine:
             restore_lake(target, config, engine, project_dir=new)
             with pytest.raises(UsageError):
                 restore_lake(target, config, engine, project_dir=new)
         mixed_place.close()
         shutil.rmtree(mixed_place.folder / "data")
-        with Engine() as engine, Lake.open(config, engine, project_dir=new, environment="prod") as restored:
+        with Engine(extensions=LAKE_EXTENSIONS) as engine, Lake.open(config, engine, project_dir=new, environment="prod") as restored:
             assert (rows(restored), rows(restored, V), rows(restored, U), rows(restored, U, head=True)) == expected
             assert restored.check_consistency() == []
             put(restored, "SELECT 77::BIGINT AS id, 'n' AS name", as_files=True)
             restored.publish([U])
             assert rows(restored, U) == [(1,), (2,)]
             assert len(rows(restored)) == len(expected[0]) + 1
-        with Engine() as engine:
+        with Engine(extensions=LAKE_EXTENSIONS) as engine:
             restore_lake(target, config, engine, project_dir=new, force=True)
-        with Engine() as engine, Lake.open(config, engine, project_dir=new, environment="prod") as restored:
+        with Engine(extensions=LAKE_EXTENSIONS) as engine, Lake.open(config, engine, project_dir=new, environment="prod") as restored:
             assert rows(restored) == expected[0]
     finally:
         if schema:
@@ -244,7 +244,7 @@ def test_a_backup_never_finished_is_not_restored(lake: Lake, tmp_path: Path) -> 
     put(lake, "SELECT 1 AS id")
     lake.backup(tmp_path / "b")
     (tmp_path / "b" / "backup.json").unlink()
-    with Engine() as engine, pytest.raises(UsageError):
+    with Engine(extensions=LAKE_EXTENSIONS) as engine, pytest.raises(UsageError):
         restore_lake(tmp_path / "b", LakeConfig(), engine, project_dir=tmp_path / "new")
     with pytest.raises(UsageError):
         lake.backup(tmp_path / "b")
@@ -332,7 +332,7 @@ def test_two_lakes_never_share_a_data_folder(tmp_path: Path) -> None:
     with make_place(tmp_path, "sqlite") as place:
         put(place.open(), "SELECT 1 AS id")
         other = place.config.model_copy(update={"catalog": "other.sqlite"})
-        with Engine() as engine, pytest.raises(HeadwaterError, match="belongs to another lake"):
+        with Engine(extensions=LAKE_EXTENSIONS) as engine, pytest.raises(HeadwaterError, match="belongs to another lake"):
             Lake.open(other, engine, project_dir=tmp_path, environment="prod")
 
 

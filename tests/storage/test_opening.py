@@ -15,7 +15,7 @@ from lakes import POSTGRES, Place, T, change, make_place, put, query, rows
 from headwater.engine import Engine
 from headwater.errors import HeadwaterError, LakeError, LakeFormatError, LakeReadOnly, LakeUnavailable, NetworkFileSystem, StorageFull, UsageError
 from headwater.spec.project import LakeConfig
-from headwater.storage import Lake, core, opening
+from headwater.storage import LAKE_EXTENSIONS, Lake, core, opening
 from headwater.storage.catalog import CatalogAddress, refuse_network_file_system
 
 
@@ -70,13 +70,13 @@ def test_a_sqlite_catalog_on_a_network_file_system_is_refused(tmp_path: Path, ki
 
 def test_nothing_is_made_where_creating_is_not_asked_for(tmp_path: Path) -> None:
     for catalog in ("lake.sqlite", f"{POSTGRES}?schema=hw_storage_not_there"):
-        with Engine() as engine, pytest.raises(LakeUnavailable):
+        with Engine(extensions=LAKE_EXTENSIONS) as engine, pytest.raises(LakeUnavailable):
             Lake.open(LakeConfig(catalog=catalog, data="data"), engine, project_dir=tmp_path, environment="prod", create=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_catalog_that_cannot_be_reached_is_told_without_the_password(tmp_path: Path) -> None:
-    with Engine() as engine, pytest.raises(LakeUnavailable) as caught:
+    with Engine(extensions=LAKE_EXTENSIONS) as engine, pytest.raises(LakeUnavailable) as caught:
         Lake.open(LakeConfig(catalog="postgresql://u:hush@127.0.0.1:1/x"), engine, project_dir=tmp_path, environment="prod")
     assert "hush" not in str(caught.value)
 
@@ -116,7 +116,7 @@ def test_a_project_folder_that_was_moved_still_opens(tmp_path: Path) -> None:
         put(place.open(), "SELECT 1 AS id", as_files=True)
         place.close()
         (tmp_path / "old").rename(tmp_path / "new")
-        with Engine() as engine, Lake.open(place.config, engine, project_dir=tmp_path / "new", environment="prod") as lake:
+        with Engine(extensions=LAKE_EXTENSIONS) as engine, Lake.open(place.config, engine, project_dir=tmp_path / "new", environment="prod") as lake:
             assert rows(lake) == [(1,)]
             put(lake, "SELECT 2 AS id", as_files=True)
             assert lake.check_consistency() == []
@@ -292,7 +292,7 @@ def test_a_lake_in_an_object_store(tmp_path: Path) -> None:
         place.close()
         assert rows(place.open()) == [(0,), (1,), (2,), (3,)]
         other = place.config.model_copy(update={"catalog": "other.sqlite"})
-        with Engine() as engine, pytest.raises(HeadwaterError, match="belongs to another lake"):
+        with Engine(extensions=LAKE_EXTENSIONS) as engine, pytest.raises(HeadwaterError, match="belongs to another lake"):
             Lake.open(other, engine, project_dir=tmp_path, environment="prod")
         place.close()
     finally:

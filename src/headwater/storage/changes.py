@@ -36,10 +36,14 @@ class DeleteAll:
 
 @dataclass(frozen=True, slots=True)
 class DeleteKeys:
-    """Rows whose `columns` equal (nulls are equal) those of a row of `keys`, a staged relation that may be the inserted rows themselves."""
+    """Rows whose `columns` equal (nulls are equal) those of a row of `keys`, a staged relation that may be the inserted rows themselves.
+
+    `rows` is how many of the table's rows that was found to be; the commit refuses to delete more or fewer. None: nobody counted.
+    """
 
     columns: tuple[str, ...]
     keys: Staged
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

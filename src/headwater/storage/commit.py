@@ -306,6 +306,7 @@ class CommitWriter:
             boundaries.reached("commit.evolved")
         if change.delete is not None and not isinstance(change.delete, DeleteAll) and not planned.is_new:
             planned.rows_deleted = int(connection.execute(delete_statement(target, change.delete)).scalar() or 0)
+            _refuse_other_rows(change, planned.rows_deleted)
         boundaries.reached("commit.deleted")
         if change.staged is not None and change.staged.rows and planned.columns and not planned.is_filled:
             self._insert(connection, planned, change.staged)
@@ -421,6 +422,19 @@ _LOST = ("connection", "server closed", "terminating", "eof detected", "broken p
 def _is_connection_lost(error: HeadwaterError) -> bool:
     text = (error.found or "").lower()
     return any(mark in text for mark in _LOST)
+
+
+def _refuse_other_rows(change: TableChange, deleted: int) -> None:
+    """Raises Fenced where the rows that make room aren't those that were counted: what comes in their place would lose or double some."""
+    counted = change.delete.rows if isinstance(change.delete, DeleteKeys) else None
+    if counted is not None and counted != deleted:
+        raise Fenced(
+            f"the rows of {change.table} aren't those that this load counted",
+            expected=f"{counted:,} rows to replace",
+            found=f"{deleted:,}",
+            state="nothing was committed",
+            hint="run again: the load then begins from the rows as they are",
+        )
 
 
 def delete_statement(target: str, delete: DeleteKeys | DeleteWhere) -> str:

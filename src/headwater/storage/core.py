@@ -67,6 +67,11 @@ class Core:
         self._folders: dict[tuple[str, str], str | None] | None = None
         self._folders_lock = threading.Lock()
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether a private copy of the catalog is read, which shows no later commits."""
+        return self._copy is not None
+
     def close(self) -> None:
         """Frees staged rows and detaches the lake."""
         self.staging.close()

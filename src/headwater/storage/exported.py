@@ -57,11 +57,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ExportColumn:
-    """A column that is exported: its name in the table, at the destination, and its DuckDB type as the principal sees it."""
+    """A column that is exported: its name in the table, at the destination, and its DuckDB type as the principal sees it. `former` is another name
+    that it had at the destination: rows acknowledged under that one count as acknowledged."""
 
     name: str
     target: str
     type: str
+    former: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Exported:
             connection.execute("SET SESSION TimeZone = 'UTC'")  # texts of instants are the same wherever they are made
             self._read(connection, reader, columns, key, secret)
             plan_id = self._know(connection, progress)
+            _restate(connection, any(column.former for column in columns))
             difference = _make_plan(connection, batch_rows, with_deletes, is_full)
             yield Comparison(self, connection, columns, tuple(_index(columns, name) for name in key), difference, plan_id)
         finally:
@@ -159,14 +162,19 @@ class Exported:
     def _read(self, connection: Connection, reader: pa.RecordBatchReader, columns: Sequence[ExportColumn], key: Sequence[str], secret: str) -> None:
         keys = [f"c{_index(columns, name)}" for name in key]
         texts = ", ".join(f"CAST({one} AS VARCHAR)" for one in keys)
-        shape = quote_literal(json.dumps([[column.target, column.type] for column in columns]))
         cells = ", ".join(f"CAST(c{index} AS VARCHAR)" for index in range(len(columns)))
-        content = f"{shape} || CAST(to_json([{cells}]) AS VARCHAR)"
-        sealed = f"sha256({quote_literal(secret)} || sha256({quote_literal(secret)} || {content}))"
+
+        def sealed(names: Sequence[str]) -> str:
+            shape = quote_literal(json.dumps([[name, column.type] for name, column in zip(names, columns, strict=True)]))
+            return f"sha256({quote_literal(secret)} || sha256({quote_literal(secret)} || {shape} || CAST(to_json([{cells}]) AS VARCHAR)))"
+
+        now = f"{sealed([column.target for column in columns])} AS hw_hash"
+        if any(column.former for column in columns):
+            now += f", {sealed([column.former or column.target for column in columns])} AS hw_former"
         connection.register("hw_reader", reader)
         try:
             connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE hw_rows AS SELECT CAST(to_json([{texts}]) AS VARCHAR) AS hw_key, {sealed} AS hw_hash, * FROM hw_reader"
+                f"CREATE OR REPLACE TEMP TABLE hw_rows AS SELECT CAST(to_json([{texts}]) AS VARCHAR) AS hw_key, {now}, * FROM hw_reader"
             )
         finally:
             connection.unregister("hw_reader")
@@ -226,6 +234,25 @@ class Exported:
             return None
         return None if found is None else str(found)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether an export of that name ever had something to send here."""
+        with self._core.engine.connection() as connection:
+            return self._plan_id(connection) is not None
+
+    def take_over(self, former: Exported) -> None:
+        """What an export of another name has acknowledged is this one's from now on, unless it has something of its own; one commit. The caller holds
+        the leases of both."""
+        if self.is_known or not former.is_known:
+            return
+        with self._core.engine.connection() as connection:
+
+            def work() -> None:
+                for old, new in ((former._ledger, self._ledger), (former._pending, self._pending)):
+                    connection.execute(f"ALTER TABLE {old} RENAME TO {new.removeprefix(f'{self._schema}.')}")
+
+            self._commit(connection, work, f"the export {former._name} is called {self._name}")
+
     # -- commits -----------------------------------------------------------------------------------------------------
 
     def write_plan(self, connection: Connection, plan_id: str, before: str | None, has_rest: bool) -> None:
@@ -241,11 +268,23 @@ class Exported:
             self._refuse_other(connection, before)
             if has_rest:
                 self._fold(connection, "hw_before")
+            self._fold(connection, "hw_restated")
             connection.execute(f"DELETE FROM {self._pending}")
             connection.execute(f"INSERT INTO {self._pending} VALUES ({_HEADER}, 0, 'header', ?, NULL)", [plan_id])
             connection.execute(f"INSERT INTO {self._pending} SELECT ordinal, batch, operation, key, hash FROM hw_plan")
 
         self._commit(connection, work, f"plan the export {self._name}")
+
+    def write_restated(self, connection: Connection, before: str | None) -> None:
+        """Rows that are acknowledged under other names of columns are so under those of now, if there are any; one commit. Raises ExportTakenOver."""
+        if not connection.execute("SELECT count(*) FROM hw_restated").scalar():
+            return
+
+        def work() -> None:
+            self._refuse_other(connection, before)
+            self._fold(connection, "hw_restated")
+
+        self._commit(connection, work, f"columns of the export {self._name} have other names")
 
     def finish_plan(self, progress: Progress) -> None:
         """What the plan did is folded into the ledger, and nothing is pending; one commit. Raises ExportTakenOver."""
@@ -363,6 +402,10 @@ class Comparison:
         """Writes what is about to be sent into the lake. Raises ExportTakenOver, and what a commit raises."""
         self._exported.write_plan(self._connection, plan_id, self._before, self.has_rest)
 
+    def keep_restated(self) -> None:
+        """See `Exported.write_restated`: for a run that has nothing to send."""
+        self._exported.write_restated(self._connection, self._before)
+
     def doubt(self, batch: int) -> None:
         """See `Exported.write_doubt`."""
         self._exported.write_doubt(self._connection, batch)
@@ -421,6 +464,17 @@ def _text(expression: str, type_name: str) -> str:
     if type_name.endswith("]") or type_name.startswith(("STRUCT", "MAP", "UNION")):
         return f"CAST(to_json({expression}) AS VARCHAR)"
     return f"CAST({expression} AS VARCHAR)"
+
+
+def _restate(connection: Connection, has_former_names: bool) -> None:
+    """Rows that were acknowledged, or refused, as they are now but for a column's former name count as so in `hw_known`; `hw_restated` has their
+    keys."""
+    which = "r.hw_key = k.key AND r.hw_former <> r.hw_hash AND r.hw_former IN (k.sent, k.dead)"
+    keys = f"SELECT k.key FROM hw_known k JOIN hw_rows r ON {which}" if has_former_names else "SELECT key FROM hw_known LIMIT 0"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE hw_restated AS {keys}")
+    if has_former_names:
+        now = ", ".join(f"{name} = CASE WHEN k.{name} = r.hw_former THEN r.hw_hash ELSE k.{name} END" for name in ("sent", "dead"))
+        connection.execute(f"UPDATE hw_known k SET {now} FROM hw_rows r WHERE {which}")
 
 
 def _make_plan(connection: Connection, batch_rows: int, with_deletes: bool, is_full: bool) -> Difference:

@@ -1,38 +1,45 @@
-"""The lake: the one face of this room."""
+"""The lake: the one face of this room.
+
+What only some of its methods need is imported in them: opening a lake to find that nothing changed takes none of it.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headwater.engine import Connection, Engine, Result
 from headwater.errors import TableNotFound
-from headwater.security.audited import AuditHead
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.storage.anchors import anchor, read_anchors
-from headwater.storage.backup import BackupReport, backup_lake
 from headwater.storage.catalog import CatalogAddress
 from headwater.storage.changes import Commit, LoadRecord, RowChanges, Staged, TableChange, TableState
-from headwater.storage.commit import CommitWriter
-from headwater.storage.consistency import Inconsistency, check_consistency
 from headwater.storage.core import Core
-from headwater.storage.exported import DeadLetter, Exported
-from headwater.storage.gate import Access, Described, Door, HotReport, VisibleTable
-from headwater.storage.history import TableDiff, TableVersion, diff_table, list_versions
-from headwater.storage.maintenance import ORPHAN_GRACE, READER_GRACE, Maintenance, MaintenanceReport, Pin, list_pins
 from headwater.storage.opening import open_core
-from headwater.storage.publishing import make_restore_change, pin, publish
-from headwater.storage.quarantine import QuarantinedRow, count_quarantine, read_quarantine
-from headwater.storage.reading import Reading
 from headwater.storage.relations import is_visible, published_columns, select_at, select_changes, select_coming_changes, select_future
 from headwater.storage.state import LakeState
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from headwater.security.audited import AuditHead
+    from headwater.storage.backup import BackupReport
+    from headwater.storage.consistency import Inconsistency
+    from headwater.storage.exported import DeadLetter, Exported
+    from headwater.storage.gate import Access, Described, Door, HotReport, LimitedDoors, VisibleTable
+    from headwater.storage.history import TableDiff, TableVersion
+    from headwater.storage.maintenance import MaintenanceReport, Pin
+    from headwater.storage.quarantine import QuarantinedRow
+    from headwater.storage.reading import Reading
+
+#: Snapshots younger than this stay whatever is asked: somebody may be reading them.
+READER_GRACE: Final = timedelta(hours=1)
+#: Files nobody owns stay this long: a run may have staged them and not committed yet.
+ORPHAN_GRACE: Final = timedelta(days=1)
 
 
 class Lake:
@@ -41,9 +48,13 @@ class Lake:
     Made by `Lake.open`. `database` is the attached name, for SQL of our own.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, reopen: Callable[[Engine], Core]) -> None:
+        """`reopen` attaches the same lake to another engine, to be read."""
         self._core = core
-        self._door = Door(core)
+        self._reopen = reopen
+        self._lock = threading.Lock()
+        self._opened_door: Door | None = None
+        self._opened_limited: LimitedDoors | None = None
 
     @classmethod
     def open(
@@ -62,7 +73,30 @@ class Lake:
         Waits for other processes that create or write it at the same moment. A lake whose files can't be written is opened read-only. Raises
         LakeUnavailable, LakeReadOnly (nothing can be made here), LakeFormatError (newer than this code, or of another DuckLake), NetworkFileSystem.
         """
-        return cls(open_core(config, engine, project_dir, environment, database, read_only=read_only, create=create))
+
+        def reopen(engine: Engine) -> Core:
+            return open_core(config, engine, project_dir, environment, database, read_only=True, create=False)
+
+        return cls(open_core(config, engine, project_dir, environment, database, read_only=read_only, create=create), reopen)
+
+    @property
+    def _door(self) -> Door:
+        from headwater.storage.gate import Door
+
+        with self._lock:
+            if self._opened_door is None:
+                self._opened_door = Door(self._core)
+            return self._opened_door
+
+    @property
+    def _limited(self) -> LimitedDoors:
+        from headwater.storage.gate import LimitedDoors
+
+        door = self._door
+        with self._lock:
+            if self._opened_limited is None:
+                self._opened_limited = LimitedDoors(door, lambda memory: _reopened(self.engine.sibling(memory), self._reopen))
+            return self._opened_limited
 
     @property
     def database(self) -> str:
@@ -88,7 +122,10 @@ class Lake:
 
     def close(self) -> None:
         """Detaches the lake, so that its catalog is free at once. Staged rows are gone with it."""
-        self._door.close()
+        if self._opened_limited is not None:
+            self._opened_limited.close()
+        if self._opened_door is not None:
+            self._opened_door.close()
         self._core.close()
 
     def __enter__(self) -> Lake:
@@ -140,6 +177,8 @@ class Lake:
         earlier try that got through) is not done twice. Raises Fenced (a higher token or another position is committed), EvolutionRefused,
         CommitConflict, CommitUnknown, StorageFull, LakeReadOnly. Staged rows stay for another try: `drop_staged` is the caller's.
         """
+        from headwater.storage.commit import CommitWriter
+
         return CommitWriter(self._core, tuple(changes), author, message).run()
 
     # -- publication -------------------------------------------------------------------------------------------------
@@ -150,6 +189,8 @@ class Lake:
         Judging the checks first is the caller's. `tokens` of leases are compared with the newest the lake has seen. Raises TableNotFound, Fenced,
         CommitConflict.
         """
+        from headwater.storage.publishing import publish
+
         return publish(self._core, tables, reason, author, tokens or {})
 
     def pin(
@@ -165,6 +206,8 @@ class Lake:
 
         Raises SnapshotNotFound when that has expired or the table wasn't there yet, TableNotFound, Fenced, CommitConflict.
         """
+        from headwater.storage.publishing import pin
+
         return pin(self._core, tables, snapshot, reason, author, tokens or {})
 
     def restore_change(self, connection: Connection, table: TableName, load: LoadRecord, *, token: int, snapshot: int | None = None) -> TableChange:
@@ -173,6 +216,8 @@ class Lake:
         Its rows are staged: drop them after the commit. The position is left alone; set one with `dataclasses.replace`. Raises TableNotFound,
         SnapshotNotFound.
         """
+        from headwater.storage.publishing import make_restore_change
+
         return make_restore_change(self._core, connection, self.table_state(table), load, token, snapshot)
 
     # -- SQL that stands for a table ---------------------------------------------------------------------------------
@@ -246,7 +291,12 @@ class Lake:
         reading tables), TableNotFound (also for what may not be seen), SnapshotNotFound, LimitExceeded, and the engine's QueryErrors; to anybody but
         the owner without values and names, which only the audit is told.
         """
-        return self._door.read(access, sql, parameters, at, head, macros, started)
+
+        def read(door: Door) -> Reading:
+            return door.read(access, sql, parameters, at, head, macros, started)
+
+        memory = access.limits.memory
+        return read(self._door) if memory is None else self._limited.read(access, memory, sql, read)
 
     def detokenize(self, access: Access, tokens: Sequence[str]) -> list[str | None]:
         """The values that tokens stand for, in their order; None for what is no token, or one that `access` has no right to turn back.
@@ -267,8 +317,10 @@ class Lake:
         return self._door.tables(access, macros)
 
     def keep_connections(self) -> None:
-        """For whoever answers many small queries: connections that stand at the newest snapshot are kept for the next one, a second at most."""
+        """For whoever answers many small queries: connections that stand at the newest snapshot are kept for the next one, some seconds at most, and
+        which files a table's rows lie in."""
         self._door.standing.is_used = True
+        self._door.files.is_used = True
 
     def choose_hot(self, tables: Collection[TableName], budget_bytes: int) -> None:
         """Which tables' published rows `refresh_hot` keeps in memory, as far as they fit in the budget together. What readers see stays the same."""
@@ -296,6 +348,8 @@ class Lake:
 
     def exported(self, name: str) -> Exported:
         """What the export of that name has acknowledged in this environment."""
+        from headwater.storage.exported import Exported
+
         return Exported(self._core, name)
 
     def dead_letters_as(self, access: Access, name: str, table: TableName) -> list[DeadLetter]:
@@ -305,6 +359,8 @@ class Lake:
 
     def snapshots(self, table: TableName) -> list[TableVersion]:
         """The commits that changed the table, newest first, with the snapshot at which each can still be read. Raises TableNotFound."""
+        from headwater.storage.history import list_versions
+
         return list_versions(self._core, self.table_state(table))
 
     def diff(
@@ -317,6 +373,8 @@ class Lake:
         """
         if access is not None:
             self._door.vouch(access, table, "select", f"diff {table} {first} {second}", (first, second))
+        from headwater.storage.history import diff_table
+
         return diff_table(self._core, self.table_state(table), first, second, None if key is None else tuple(key), limit)
 
     def quarantine(
@@ -326,6 +384,8 @@ class Lake:
 
         `access` is who asks (None: Headwater itself): what they may not see whole, by the right `quarantine`, is left out.
         """
+        from headwater.storage.quarantine import read_quarantine
+
         found = read_quarantine(self._core, table, state, ids)
         if access is None:
             return found
@@ -340,6 +400,8 @@ class Lake:
 
     def quarantine_counts(self) -> dict[TableName, int]:
         """How many rows of each table wait."""
+        from headwater.storage.quarantine import count_quarantine
+
         return count_quarantine(self._core)
 
     # -- the audit's heads -------------------------------------------------------------------------------------------
@@ -349,10 +411,14 @@ class Lake:
 
         Raises LakeReadOnly, CommitConflict.
         """
+        from headwater.storage.anchors import anchor
+
         return anchor(self._core, head, author)
 
     def audit_anchors(self) -> list[AuditHead]:
         """All heads that were put into the lake, the oldest first."""
+        from headwater.storage.anchors import read_anchors
+
         return read_anchors(self._core)
 
     # -- keeping -----------------------------------------------------------------------------------------------------
@@ -372,14 +438,20 @@ class Lake:
         commit owns stay for `orphan_grace`, and none younger than `live_since` (the start of the oldest live run) is touched. Idempotent; may be
         killed at any time. Raises LakeReadOnly, CommitConflict.
         """
+        from headwater.storage.maintenance import Maintenance
+
         return Maintenance(self._core, keep, reader_grace, orphan_grace, live_since, dry_run).run()
 
     def pins(self) -> list[Pin]:
         """Every publication, of all environments, that keeps an older snapshot, and the bytes that it keeps."""
+        from headwater.storage.maintenance import list_pins
+
         return list_pins(self._core)
 
     def check_consistency(self, *, files: bool = True) -> list[Inconsistency]:
         """What doesn't fit together between catalog, system tables and (with `files`) the files themselves; empty in a sound lake."""
+        from headwater.storage.consistency import check_consistency
+
         return check_consistency(self._core, files=files)
 
     def backup(self, directory: Path, *, state_backup: Callable[[Path], None] | None = None, hard_links: bool = False) -> BackupReport:
@@ -388,8 +460,18 @@ class Lake:
         `state_backup` is called with the folder first, to put the control plane's state there: a lake newer than its state is noticed and mended,
         the reverse isn't needed. `hard_links` links local files instead of copying them. Raises LakeUnavailable, StorageFull, UsageError.
         """
+        from headwater.storage.backup import backup_lake
+
         return backup_lake(self._core, directory, state_backup, hard_links)
 
     def read_as_system(self, sql: str, parameters: Sequence[object] | None = None) -> Result:
         """Runs SQL of our own, any statement, with no policy; tables of the lake are `lake.schema.table`."""
         return self._core.engine.connection().execute(sql, list(parameters) if parameters is not None else None)
+
+
+def _reopened(engine: Engine, reopen: Callable[[Engine], Core]) -> Core:
+    try:
+        return reopen(engine)
+    except BaseException:
+        engine.close()
+        raise

@@ -18,10 +18,6 @@ from headwater.storage.core import Core, rollback
 from headwater.storage.state import StateReader
 from headwater.storage.system import SystemRows, to_json
 
-#: Snapshots younger than this stay whatever is asked: somebody may be reading them.
-READER_GRACE: Final = timedelta(hours=1)
-#: Files nobody owns stay this long: a run may have staged them and not committed yet.
-ORPHAN_GRACE: Final = timedelta(days=1)
 #: A table is merged when this many of its files are small.
 MERGE_FROM_FILES: Final = 5
 SMALL_FILE_BYTES: Final = 32 * 1024 * 1024

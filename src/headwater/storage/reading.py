@@ -153,6 +153,21 @@ class Reading:
                 self._guard.count_batch(batch)
             yield batch
 
+    def then(self, after: Callable[[], None]) -> None:
+        """Calls `after` when this is closed: at once where it is."""
+        release = self._release
+        if release is None:
+            after()
+            return
+
+        def both(is_read_out: bool) -> None:
+            try:
+                release(is_read_out)
+            finally:
+                after()
+
+        self._release = both
+
     def interrupt(self) -> None:
         """Stops the query, from another thread."""
         self._interrupt()

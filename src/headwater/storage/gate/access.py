@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from headwater.security import OWNER, MaskKeys, Principal
 from headwater.security.audited import Audited
@@ -70,12 +70,21 @@ class VisibleColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Relationship:
+    """Every value of `column` is one of `field` in the table `to`."""
+
+    column: str
+    to: TableName
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
 class VisibleTable:
-    """A table as a reader sees it. `relationships` are the definition's, as it has them; only those whose columns are visible."""
+    """A table as a reader sees it. `relationships` are those of its checks whose columns are visible on both sides."""
 
     name: TableName
     kind: str
     columns: tuple[VisibleColumn, ...]
     primary_key: tuple[str, ...] = ()
-    relationships: tuple[Mapping[str, Any], ...] = ()
+    relationships: tuple[Relationship, ...] = ()
     description: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from headwater.engine import Connection, describe_query
+from headwater.engine import Connection, Overtime, describe_query
 from headwater.errors import (
     HeadwaterError,
     Interrupted,
@@ -32,9 +31,11 @@ from headwater.security.audited import Audited, Outcome
 from headwater.security.tokenizing import COUNTER, FUNCTION
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
-from headwater.storage.changes import TableState
+from headwater.storage.changes import Definition, TableState
 from headwater.storage.core import Core
-from headwater.storage.gate.access import Access, Described, VisibleColumn, VisibleTable
+from headwater.storage.gate.access import Access, Described, Relationship, VisibleColumn, VisibleTable
+from headwater.storage.gate.apart import Lease
+from headwater.storage.gate.files import FileLists
 from headwater.storage.gate.hot import HotTables
 from headwater.storage.gate.parameters import infer_types, with_nulls
 from headwater.storage.gate.plans import Plan, Plans
@@ -141,18 +142,8 @@ class _Guarded(Guard):
     def __init__(self, query: _Query, handle: Handle) -> None:
         self._query = query
         self._limits = query.access.limits
-        self._handle = handle
         self._bytes = 0
-        self._is_late = False
-        self._timer: threading.Timer | None = None
-        if self._limits.seconds is not None:
-            self._timer = threading.Timer(self._limits.seconds, self._stop)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _stop(self) -> None:
-        self._is_late = True
-        self._handle.interrupt()
+        self._overtime = None if self._limits.seconds is None else Overtime(self._limits.seconds, handle.interrupt)
 
     @property
     def is_limited(self) -> bool:
@@ -165,10 +156,16 @@ class _Guarded(Guard):
     def told(self, error: HeadwaterError) -> HeadwaterError:
         if isinstance(error, Interrupted) and self._is_late:
             error = LimitExceeded("the query took longer than its reader's roles allow", expected=f"up to {self._limits.seconds:g} s")
+        if isinstance(error, MemoryExceeded) and self._limits.memory is not None:
+            error = LimitExceeded("the query needs more memory than its reader's roles allow", expected=f"up to {self._limits.memory:,} bytes")
         return self._query.told(error)
 
+    @property
+    def _is_late(self) -> bool:
+        return self._overtime is not None and self._overtime.is_late
+
     def check_time(self) -> None:
-        """Raises LimitExceeded when the time was over before there was anything to interrupt."""
+        """Raises Interrupted when the time was over before there was anything to interrupt."""
         if self._is_late:
             raise Interrupted("the statement was interrupted")
 
@@ -187,8 +184,8 @@ class _Guarded(Guard):
             raise LimitExceeded("the query gives more data than its reader's roles allow", expected=f"up to {self._limits.bytes:,} bytes")
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._overtime is not None:
+            self._overtime.close()
         self._query.end()
 
 
@@ -234,14 +231,14 @@ def _generic(error: HeadwaterError, access: Access, sql: str) -> HeadwaterError:
 
 
 class _Place:
-    """What one statement runs on: a connection that stands at the newest snapshot, and the copies in memory that it reads."""
+    """What one statement runs on: a connection that stands at the newest snapshot, and what it reads beside the lake."""
 
-    def __init__(self, standing: Standing, hot: HotTables) -> None:
+    def __init__(self, standing: Standing, hot: HotTables, files: FileLists) -> None:
         self._standing = standing
         self._stand = standing.take()
         self.connection = self._stand.connection
         self.base = self._stand.base
-        self.lease = hot.lease(self._stand.copies)
+        self.lease = Lease(hot, files, self._stand.copies, self.base)
         self.handle = Handle(self.connection)
         self.plan: Plan | None = None
         #: Asked on the connection before it is given back.
@@ -272,6 +269,7 @@ class Door:
         self._core = core
         self._plans = Plans(core)
         self.hot = HotTables(core)
+        self.files = FileLists(core)
         self.standing = Standing(core, lambda: self.hot.newest)
 
     def close(self) -> None:
@@ -328,10 +326,14 @@ class Door:
         query.is_open = True
         return reading
 
+    def told(self, access: Access, sql: str, error: HeadwaterError) -> HeadwaterError:
+        """What the reader is told of a query that couldn't begin, after the audit was told all of it."""
+        return _Query(access, sql, time.monotonic()).told(error)
+
     def _place(self, query: _Query) -> _Place:
         failure: HeadwaterError
         try:
-            return _Place(self.standing, self.hot)
+            return _Place(self.standing, self.hot, self.files)
         except HeadwaterError as error:
             failure = error
         raise query.told(failure) from (failure if query.access.is_owner else None)
@@ -434,8 +436,9 @@ class Door:
 
     def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
         """See `Lake.tables_as`."""
-        place = _Place(self.standing, self.hot)
-        found = []
+        place = _Place(self.standing, self.hot, self.files)
+        found: list[VisibleTable] = []
+        linked: dict[TableName, list[Mapping[str, str]]] = {}
         try:
             state, _ = state_as_of(self._core, place.connection, place.base, None)
             tables = self._plans.tables(access, Moment(state, place.base), place.connection, macros, place.lease)
@@ -450,7 +453,7 @@ class Door:
                 definition = published_definition(one)
                 names = {column.name.lower() for column in columns}
                 key = default_key(one)
-                relationships = [item for item in definition.body.get("relationships", ()) if str(item.get("column", "")).lower() in names]
+                linked[one.table] = _said_relationships(definition)
                 found.append(
                     VisibleTable(
                         one.table,
@@ -460,10 +463,29 @@ class Door:
                             for column in columns
                         ),
                         key if key and all(column.lower() in names for column in key) else (),
-                        tuple(relationships),
+                        (),
                         definition.description,
                     )
                 )
         finally:
             place.release(False)
-        return found
+        return [replace(table, relationships=_seen_relationships(table, linked[table.name], found)) for table in found]
+
+
+def _said_relationships(definition: Definition) -> list[Mapping[str, str]]:
+    """What the checks `relationships` say, those of the table and those under its columns."""
+    columns = definition.body.get("columns") or {}
+    checks = [*definition.body.get("checks", ()), *(check for column in columns.values() for check in column.get("checks", ()))]
+    return [check["relationships"] for check in checks if "relationships" in check]
+
+
+def _seen_relationships(table: VisibleTable, said: Sequence[Mapping[str, str]], found: Sequence[VisibleTable]) -> tuple[Relationship, ...]:
+    """Those of which both columns are seen, in the tables' own spelling: what is hidden isn't named by what points at it."""
+    seen = {(one.name.key, column.name.lower()): (one.name, column.name) for one in found for column in one.columns}
+    made = []
+    for one in said:
+        own = seen.get((table.name.key, one["column"].lower()))
+        other = seen.get((TableName.parse(one["to"]).key, one["field"].lower()))
+        if own is not None and other is not None:
+            made.append(Relationship(own[1], other[0], other[1]))
+    return tuple(dict.fromkeys(made))

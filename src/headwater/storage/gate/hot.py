@@ -81,32 +81,6 @@ class HotReport:
     left_out: Mapping[TableName, str] = field(default_factory=dict)
 
 
-class Lease:
-    """The copies that one query reads, there until it is closed. For one thread at a time."""
-
-    def __init__(self, hot: HotTables, upto: int) -> None:
-        self._hot = hot
-        self._upto = upto
-        self._held: dict[tuple[str, str], HotCopy] = {}
-
-    def of(self, state: TableState) -> HotCopy | None:
-        """The copy of what `state` publishes of its table; None where there is none."""
-        if not self._hot.is_used:
-            return None
-        held = self._held.get(state.table.key)
-        if held is None:
-            held = self._hot.take(state, self._upto)
-            if held is not None:
-                self._held[state.table.key] = held
-        return held if held is not None and held.is_of(state) else None
-
-    def close(self) -> None:
-        """Idempotent."""
-        held, self._held = self._held, {}
-        for copy in held.values():
-            self._hot.give_back(copy)
-
-
 class HotTables:
     """The copies of one lake. Thread-safe; `refresh` makes them what they should be, and whoever serves calls it."""
 
@@ -144,10 +118,6 @@ class HotTables:
     def newest(self) -> int:
         """The number of the newest copy that queries may take."""
         return self._newest
-
-    def lease(self, upto: int) -> Lease:
-        """For a query whose transaction sees copies up to that number."""
-        return Lease(self, upto)
 
     def take(self, state: TableState, upto: int) -> HotCopy | None:
         """The copy for `state`, not dropped before it is given back."""

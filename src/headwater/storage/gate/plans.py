@@ -18,7 +18,7 @@ from headwater.storage.changes import TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access, Described
-from headwater.storage.gate.hot import HotCopy, Lease
+from headwater.storage.gate.apart import Apart, Lease
 from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
 from headwater.storage.gate.tree import Node, to_sql
 from headwater.storage.gate.walk import Walk
@@ -47,8 +47,8 @@ class Plan:
     states: Mapping[tuple[str, str], TableState] = field(default_factory=dict)
     #: Columns whose tokens it turns back; None where it turns none back.
     turned_back: tuple[str, ...] | None = None
-    #: The copies in memory that `sql` reads instead of the lake's files.
-    copies: frozenset[HotCopy] = frozenset()
+    #: Where `sql` finds tables' rows without asking the lake.
+    apart: frozenset[Apart] = frozenset()
     loads_audit: bool = False
     #: What was found out about it, by the types of its parameters as they were given.
     described: dict[tuple[str | None, ...], Described] = field(default_factory=dict, compare=False)
@@ -69,7 +69,7 @@ class Plans:
         self._lock = threading.Lock()
 
     def plan(self, access: Access, sql: str, moment: Moment, connection: Connection, macros: Iterable[str], lease: Lease) -> Plan:
-        """`lease` holds the copies in memory that the plan reads. Raises StatementRefused, TableNotFound, SqlSyntaxError."""
+        """`lease` holds what the plan reads beside the lake. Raises StatementRefused, TableNotFound, SqlSyntaxError."""
         statements = tuple(macros)
         key = self._key(access, sql, statements) if moment.limit is None and not moment.head and len(sql) <= _MOST_CHARACTERS else None
         known = self._find(key, access, moment, lease)
@@ -78,7 +78,7 @@ class Plans:
         named = {name: statement for statement in statements if (name := macro_name(statement)) is not None}
         tables = Tables(self._core, access, moment, connection, self._seen, named, lease)
         plan = with_room(lambda: make_plan(access, sql, tables, named))
-        plan = replace(plan, copies=_copies(plan, moment, lease))
+        plan = replace(plan, apart=_apart(plan, moment, lease))
         if key is not None and tables.is_cacheable and plan.sql is not None:
             with self._lock:
                 self._kept[key] = (access, plan)
@@ -124,19 +124,19 @@ class Plans:
         is_in_force = before.policies is access.policies or bool(access.policies.version)
         is_in_time = before.at <= access.at and (plan.valid_until is None or access.at < plan.valid_until)
         is_as_it_was = is_in_force and is_in_time and all(is_same(state, moment.state.find(state.table)) for state in plan.states.values())
-        if is_as_it_was and plan.copies == _copies(plan, moment, lease):
+        if is_as_it_was and plan.apart == _apart(plan, moment, lease):
             return plan
         with self._lock:
             self._kept.pop(key, None)
         return None
 
 
-def _copies(plan: Plan, moment: Moment, lease: Lease) -> frozenset[HotCopy]:
-    """The copies in memory of what a plan reads, as they are now."""
+def _apart(plan: Plan, moment: Moment, lease: Lease) -> frozenset[Apart]:
+    """Where the rows of what a plan reads lie beside the lake, as they are now."""
     if moment.limit is not None or moment.head:
         return frozenset()
     states = (moment.state.find(state.table) for state in plan.states.values())
-    return frozenset(copy for state in states if state is not None and (copy := lease.of(state)) is not None)
+    return frozenset(one for state in states if state is not None and (one := lease.of(state)) is not None)
 
 
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
@@ -144,6 +144,8 @@ def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]
     node, parameters = _one_query(sql, access)
     if node is None:
         return Plan(None, None, (), False, (), (), (), None)
+    if not access.is_owner:
+        _refuse_entangled(node)
     principal = access.principal
     walk = Walk(
         "owner" if access.is_owner else "reader",
@@ -176,6 +178,34 @@ def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]
         loads_audit=tables.has_audit,
         turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,
     )
+
+
+#: The sum over a statement's expressions of how deep each stands, squared: a chain of 180 additions.
+_MOST_ENTANGLED: Final = 2_000_000
+#: Subqueries in expressions, one in another.
+_MOST_SUBQUERIES: Final = 12
+
+
+def _refuse_entangled(node: Node) -> None:
+    """The engine's time for an expression grows with the third power of its depth, and doubles with each subquery in it, before anything could
+    interrupt it: a thousand additions, or thirty subqueries, keep a core for minutes.
+    """
+    found = 0
+    waiting: list[tuple[Any, int, int]] = [(node, 0, 0)]
+    while waiting:
+        value, depth, subqueries = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend((item, depth, subqueries) for item in value if isinstance(item, (dict, list)))
+        elif isinstance(value, dict):
+            if str(value.get("type", "")).endswith("_NODE"):
+                depth = 0
+            elif value.get("class", "CONSTANT") != "CONSTANT":
+                depth += 1
+                found += depth * depth
+                subqueries += value["class"] == "SUBQUERY"
+            waiting.extend((item, depth, subqueries) for item in value.values() if isinstance(item, (dict, list)))
+        if found > _MOST_ENTANGLED or subqueries > _MOST_SUBQUERIES:
+            raise StatementRefused("the query's expressions are nested too deeply", hint="give parts of them names in a subquery of FROM")
 
 
 def _turning_back(called: set[str], known: Mapping[str, str], tables: Tables, access: Access) -> TurningBack | None:

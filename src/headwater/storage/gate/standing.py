@@ -16,6 +16,7 @@ from headwater.engine import Connection
 from headwater.errors import HeadwaterError
 from headwater.state.sharing import SharedReads
 from headwater.storage.core import Core, rollback
+from headwater.storage.pulse import Pulse
 
 #: How old a transaction may become, in seconds: while it is open, the catalog's log can't be cut behind it.
 _MOST_SECONDS: Final = 1.0
@@ -62,6 +63,9 @@ class Standing:
         self._kept: list[Stand] = []
         self._lock = threading.Lock()
         self._heads: SharedReads[int] = SharedReads()
+        self._pulse = None if core.address.path is None or core.is_copy else Pulse(core.address.path)
+        #: The newest snapshot, and the catalog's mark as it was before that was asked for.
+        self._newest: tuple[bytes, int] | None = None
         self._is_swept = False
         self.is_used = False
 
@@ -102,7 +106,7 @@ class Standing:
 
     def _find(self, copies: int) -> Stand | None:
         try:
-            head = self._heads.get("head", self._core.head)
+            head = self._head()
         except HeadwaterError:
             return None  # beginning a transaction says what is wrong, or waits until it is over
         behind: list[Stand] = []
@@ -117,6 +121,17 @@ class Standing:
         for stand in behind:
             _end(stand)
         return found
+
+    def _head(self) -> int:
+        """The newest snapshot; where the catalog's mark is as it was, the one known."""
+        mark = None if self._pulse is None else self._pulse.read()
+        known = self._newest
+        if mark is not None and known is not None and known[0] == mark:
+            return known[1]
+        head = self._heads.get("head", self._core.head)
+        if mark is not None:
+            self._newest = (mark, head)
+        return head
 
     def _sweep(self) -> None:
         """Ends those that nobody took in time; this thread is gone when none is left."""

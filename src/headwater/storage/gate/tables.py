@@ -22,7 +22,7 @@ from headwater.storage.changes import NEVER_PUBLISHED, TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access
-from headwater.storage.gate.hot import Lease
+from headwater.storage.gate.apart import Lease
 from headwater.storage.gate.tree import Node, query_of, to_sql
 from headwater.storage.gate.walk import Walk
 from headwater.storage.history import existing_snapshots, readable_snapshot
@@ -253,9 +253,9 @@ class Tables:
 
     def _physical_sql(self, state: TableState) -> str:
         moment = self._moment
-        copy = self._lease.of(state) if moment.limit is None and not moment.head else None
-        if copy is not None:
-            return f"SELECT {', '.join(quote(column.name) for column in published_columns(state))} FROM {copy.relation}"
+        apart = self._lease.of(state) if moment.limit is None and not moment.head else None
+        if apart is not None:
+            return f"SELECT {', '.join(quote(column.name) for column in published_columns(state))} FROM {apart.relation}"
         pin = None if moment.head else state.published_snapshot
         columns = state.columns if moment.head else published_columns(state)
         snapshot = pin if pin is not None and pin != NEVER_PUBLISHED else moment.limit

@@ -13,6 +13,8 @@ from headwater.spec.names import quote_literal
 Node = dict[str, Any]
 
 _NOWHERE: Final = 18446744073709551615
+_TRUE: Final[Node] = {"type": {"id": "BOOLEAN", "type_info": None}, "is_null": False, "value": True}
+_FALSE: Final[Node] = {**_TRUE, "value": False}
 EMPTY_SELECT: Final[Node] = {
     "type": "SELECT_NODE",
     "modifiers": [],
@@ -81,6 +83,11 @@ def to_sql(node: Node, parameters: object = ()) -> str | None:
 
     The comparison is what makes the walk's verdict hold for the text that runs.
     """
+    text = _written(node, parameters)
+    return text if text is not None else _written(_with_doubles_as_casts(node), parameters)
+
+
+def _written(node: Node, parameters: object) -> str | None:
     (text,) = unparse_trees([json.dumps(statement(node, parameters))])
     again = parse_tree(text, keep=False)
     if again is None or len(again["statements"]) != 1 or _plain(again["statements"][0]["node"]) != _plain(node):
@@ -88,13 +95,28 @@ def to_sql(node: Node, parameters: object = ()) -> str | None:
     return text
 
 
+def _with_doubles_as_casts(value: Any) -> Any:
+    """DuckDB writes `1e5` out as `100000.0`, and would read a DECIMAL."""
+    if isinstance(value, list):
+        return [_with_doubles_as_casts(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "VALUE_CONSTANT" and value["value"]["type"]["id"] == "DOUBLE" and not value["value"]["is_null"]:
+        return {**expression_of(f"CAST({quote_literal(repr(value['value']['value']))} AS DOUBLE)"), "alias": value["alias"]}
+    return {key: _with_doubles_as_casts(item) for key, item in value.items()}
+
+
 def _plain(value: Any) -> Any:
-    """Without places in the text; a list of VALUES as if it stood in brackets of its own, as it is written out."""
+    """Without places in the text; a list of VALUES as if it stood in brackets of its own, as it is written out; and `true` as the cast that
+    DuckDB reads in it: `IS TRUE` alone makes a constant of it.
+    """
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if not isinstance(value, dict):
         return value
     found = {key: _plain(item) for key, item in value.items() if key != "query_location"}
+    if found.get("type") == "VALUE_CONSTANT" and found["value"] in (_TRUE, _FALSE):
+        return {**_plain(expression_of("true" if found["value"]["value"] else "false")), "alias": found["alias"]}
     if found.get("type") == "SUBQUERY" and found.get("alias") == "valueslist" and found.get("column_name_alias") == []:
         inner = found["subquery"]["node"]
         if _is_bare_values(inner):

@@ -474,13 +474,15 @@ for condition in (
 ORACLES = STATEMENTS[-23:]
 
 
-@pytest.fixture(scope="module", params=["files", "memory"])
+@pytest.fixture(scope="module", params=["lake", "files", "memory"])
 def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     from lakes import keep_hot, make_place
 
     with make_place(tmp_path_factory.mktemp("redteam"), "sqlite") as place:
         lake = fill(place)
-        if request.param == "memory":
+        if request.param == "files":
+            lake.keep_connections()
+        elif request.param == "memory":
             keep_hot(lake)
         yield lake
 

@@ -72,12 +72,14 @@ MODELS = {
 TYPES = {"id": "n", "region": "t", "code": "t", "n": "n", "x": "n", "day": "d", "mail": "t", "hidden": "t"}
 
 
-@pytest.fixture(scope="module", params=["files", "memory"])
+@pytest.fixture(scope="module", params=["lake", "files", "memory"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lake, Connection]]:
     with make_place(tmp_path_factory.mktemp("random"), "sqlite") as place, Engine(threads=2) as engine, engine.connection() as model:
         lake = place.open()
         lake.commit([change(lake, ROWS, TableName("s", "t"), columns=COLUMNS)])
-        if request.param == "memory":
+        if request.param == "files":
+            lake.keep_connections()
+        elif request.param == "memory":
             keep_hot(lake)
         model.execute(f"CREATE TABLE all_rows AS {ROWS}")
         for role, sql in MODELS.items():

@@ -59,7 +59,7 @@ def ten(audit: AuditLog, clock: Clock) -> list[AuditHead]:
 
 
 def run(store: StateStore, *statements: str) -> None:
-    with store._engine.begin() as connection:
+    with store._database.engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
 
@@ -110,7 +110,7 @@ def test_tampering_is_found_by_the_chain_alone(store: StateStore, audit: AuditLo
 
 def insert(store: StateStore, **changes: object) -> None:
     """What somebody who knows the way of hashing would put in after the last row."""
-    with store._engine.begin() as connection:
+    with store._database.engine.begin() as connection:
         last = dict(connection.execute(sa.select(t.audit).order_by(t.audit.c.seq.desc()).limit(1)).mappings().one())
         new = {**last, "seq": last["seq"] + 1, "previous": last["hash"], **changes}
         connection.execute(sa.insert(t.audit), {**new, "hash": _hash(new)})
@@ -123,7 +123,7 @@ def test_a_row_put_in_behind_the_head_is_found(store: StateStore, audit: AuditLo
 
 def rewrite(store: StateStore, keep: int) -> None:
     """The work of somebody who may write the store: another row 2, all hashes made anew, the end cut off after `keep`, the note of the head too."""
-    with store._engine.begin() as connection:
+    with store._database.engine.begin() as connection:
         connection.execute(sa.delete(t.audit).where(t.audit.c.seq > keep))
         rows = [dict(row) for row in connection.execute(sa.select(t.audit).order_by(t.audit.c.seq)).mappings()]
         previous = rows[0]["previous"]
@@ -143,7 +143,7 @@ def test_a_chain_written_anew_is_found_by_the_lakes_heads(store: StateStore, aud
 
 
 def test_an_end_cut_off_with_the_note_of_it_is_found_by_the_lakes_heads(store: StateStore, audit: AuditLog, ten: list[AuditHead]) -> None:
-    with store._engine.begin() as connection:
+    with store._database.engine.begin() as connection:
         hash = connection.execute(sa.select(t.audit.c.hash).where(t.audit.c.seq == 6)).scalar()
         connection.execute(sa.delete(t.audit).where(t.audit.c.seq > 6))
         connection.execute(sa.update(t.audit_chain).values(seq=6, hash=hash))
@@ -241,7 +241,7 @@ def test_as_arrow_it_has_types_and_all_rows(audit: AuditLog, ten: list[AuditHead
     monkeypatch.setattr("headwater.security.audit._CHUNK", 3)
     table = audit.arrow()
     assert table.column("seq").to_pylist() == list(range(1, 11))
-    assert table.schema.field("at").type == pa.timestamp("us", tz="UTC")
+    assert table.schema.field("logged_at").type == pa.timestamp("us", tz="UTC")
     assert table.schema.field("columns").type == pa.list_(pa.string())
     assert [row.seq for row in audit.rows(limit=7)] == list(range(4, 11))
     assert audit.verify(ten).is_sound

@@ -14,8 +14,8 @@ from headwater.spec.policies import Limits
 
 RULES = policies(
     roles={
-        "a": {"limits": {"rows": 100, "seconds": 5, "concurrency": 3}},
-        "b": {"limits": {"rows": 50, "bytes": 1000}},
+        "a": {"limits": {"rows": 100, "seconds": 5, "concurrency": 3, "memory": "2GB"}},
+        "b": {"limits": {"rows": 50, "bytes": 1000, "memory": "1GB"}},
         "c": {},
     },
     network={"roles": {"a": ["10.0.0.0/8"]}, "doors": {"http": []}},
@@ -23,7 +23,7 @@ RULES = policies(
 
 
 def test_the_smallest_of_each_limit_wins() -> None:
-    assert limits_of(RULES, Principal("x", roles=frozenset("abc"))) == Limits(rows=50, bytes=1000, seconds=5, concurrency=3)
+    assert limits_of(RULES, Principal("x", roles=frozenset("abc"))) == Limits(rows=50, bytes=1000, memory=10**9, seconds=5, concurrency=3)
     assert limits_of(RULES, Principal("x", roles=frozenset("c"))) == Limits()
     assert limits_of(RULES, Principal("x", roles=frozenset(["gone"]))) == Limits()
     assert limits_of(RULES, OWNER) == Limits()

@@ -143,7 +143,7 @@ def test_tokens_and_generated_passwords_have_verifiers_and_a_persons_own_never(s
         assert (principal.name, principal.token) == ("made", None if credential == "password" else info.id)
     assert who.scram_verifier("own") is None
     assert who.login("own", other, door="postgres").name == "own"
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT scram FROM users WHERE name = 'own'").scalar() is None
         kept = connection.exec_driver_sql("SELECT scram FROM users WHERE name = 'made'").scalar()
     who.passwd("made", GOOD)

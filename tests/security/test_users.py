@@ -42,7 +42,7 @@ def test_a_generated_password_is_given_once_and_lets_in(store: StateStore, clock
     assert (principal.door, principal.address, principal.scope) == ("postgres", "10.0.0.1", None)
     [info] = who.list()
     assert (info.password, info.last_login_at, info.tokens) == ("generated", clock(), 0)
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         text = str(connection.exec_driver_sql("SELECT * FROM users").all())
     assert made not in text
     assert "argon2id" in text
@@ -151,7 +151,7 @@ def test_guesses_at_once_are_counted_each(store: StateStore) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(guess, range(20)))
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT failed_attempts FROM users").scalar() == 3, "the others found the door locked"
 
 
@@ -214,7 +214,7 @@ def test_a_token_is_shown_once_and_lets_in_until_it_ends(store: StateStore, cloc
         assert (principal.name, principal.scope, principal.token, principal.until) == ("ada", {"select"}, info.id, info.expires_at)
         assert principal.roles == {"analyst"}
     assert who.tokens("ada")[0].last_used_at == clock()
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         assert token.rpartition("_")[2] not in str(connection.exec_driver_sql("SELECT * FROM tokens").all())
     assert who.list()[0].tokens == 1
     clock.move(days=30)
@@ -363,7 +363,7 @@ def test_without_an_audit_that_can_be_written_nobody_comes_in(tmp_path: Path, cl
     with StateStore.open("state.sqlite", tmp_path, clock=clock) as store:
         who = users(store, audit=AuditLog(store, "prod"))
         who.add("ada", password=GOOD)
-        with store._engine.begin() as connection:
+        with store._database.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE audit")
         with pytest.raises(AuditUnwritable):
             who.login("ada", GOOD, door="http")
@@ -388,7 +388,7 @@ def test_a_hash_at_another_cost_is_renewed_at_the_next_login(store: StateStore) 
     users(store).add("ada", password=GOOD)
     dearer = Users(store, policies(), environment="prod", passwords=Passwords(cost=Cost(time=2, memory=128, lanes=1)))
     dearer.login("ada", GOOD, door="http")
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         assert "m=128,t=2,p=1" in str(connection.exec_driver_sql("SELECT password_hash FROM users").scalar())
     assert dearer.login("ada", GOOD, door="http")
 

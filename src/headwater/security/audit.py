@@ -11,7 +11,7 @@ import json
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import sqlalchemy as sa
 
 from headwater.errors import AuditUnwritable, StateError
-from headwater.security.audited import Audited, AuditHead, Outcome
+from headwater.security.audited import Audited, AuditHead, Outcome, noted_head
 from headwater.state import StateStore
 from headwater.state import tables as t
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _APPENDING: Final = 7_203_420
 _CHUNK: Final = 2_000
+#: Columns of `headwater.audit` that the store calls otherwise: in DuckDB `at` is a word of the language.
+_STORED: Final[Mapping[str, str]] = {"logged_at": "at"}
 #: Faults beyond this are counted, not described.
 _MAX_FAULTS: Final = 100
 #: How long a row may wait that nothing waits for, in seconds; and how many of them may wait.
@@ -36,6 +38,11 @@ _SOON: Final = 0.5
 _MOST_WAITING: Final = 10_000
 FaultKind = Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost", "forged"]
 _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
+_HEAD: Final = sa.select(t.audit_chain)
+_INSERT: Final = sa.insert(t.audit)
+_MOVE_HEAD: Final = (
+    sa.update(t.audit_chain).where(t.audit_chain.c.chain == sa.bindparam("of_chain")).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
+)
 
 
 def new_query_id() -> str:
@@ -214,14 +221,10 @@ class AuditLog:
 
     def head(self) -> AuditHead | None:
         """Where the chain ends now, safe on disk; None while nothing is written."""
-        head = self._note()
+        head = noted_head(self._state)
         if head is not None:
             self._state.make_durable()
         return head
-
-    def _note(self) -> AuditHead | None:
-        row = self._state.read(lambda connection: connection.execute(sa.select(t.audit_chain)).first())
-        return None if row is None else AuditHead(row.chain, row.seq, row.hash)
 
     def rows(self, filter: AuditFilter | None = None, *, limit: int | None = None) -> list[AuditRow]:
         """This environment's rows that the filter lets through: the newest `limit`, the oldest of them first."""
@@ -243,7 +246,7 @@ class AuditLog:
 
         def batches() -> Iterator[pa.RecordBatch]:
             for chunk in self._chunks(filter or AuditFilter(), newest_first=False):
-                yield pa.RecordBatch.from_pylist([{name: row[name] for name in schema.names} for row in chunk], schema=schema)
+                yield pa.RecordBatch.from_pylist([{name: row[_STORED.get(name, name)] for name in schema.names} for row in chunk], schema=schema)
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -276,7 +279,7 @@ class AuditLog:
         missing at an anchor. An anchor that isn't `is_ours` by its signature was put into the lake by somebody else. What came after the
         newest anchor can only be found cut off by whoever left the store's own note of the head alone.
         """
-        chain = self._note()
+        chain = noted_head(self._state)
         faults = _Faults()
         wanted = {anchor.seq: anchor for anchor in anchors if chain is not None and anchor.chain == chain.chain}
         lost = sorted({anchor.chain for anchor in anchors if chain is None or anchor.chain != chain.chain})
@@ -310,7 +313,7 @@ class AuditLog:
             where = "the lake" if any(seq > last_seq for seq in wanted) else "the store"
             faults.add("truncated", last_seq + 1, f"rows {last_seq + 1} to {end}, which {where} knows of, are cut off")
         elif chain is not None:
-            newest = self._note()  # others may have appended meanwhile
+            newest = noted_head(self._state)  # others may have appended meanwhile
             if newest is None or newest.seq < last_seq or (newest.seq == last_seq and newest.hash != previous):
                 faults.add("changed", last_seq, "the note of the chain's head doesn't fit its last row")
         for seq in sorted(seq for seq in wanted if seq <= last_seq):
@@ -333,8 +336,10 @@ def audit_schema() -> pa.Schema:
     import pyarrow as pa
 
     text, texts, instant = pa.string(), pa.list_(pa.string()), pa.timestamp("us", tz="UTC")
-    types = {"seq": pa.int64(), "at": instant, "groups": texts, "tables": texts, "columns": texts, "rows": pa.int64(), "seconds": pa.float64()}
-    return pa.schema([(column.name, types.get(column.name, text)) for column in t.audit.columns if column.name != "environment"])
+    types = {"seq": pa.int64(), "logged_at": instant, "groups": texts, "tables": texts, "columns": texts, "rows": pa.int64(), "seconds": pa.float64()}
+    shown = {stored: name for name, stored in _STORED.items()}
+    names = [shown.get(column.name, column.name) for column in t.audit.columns if column.name != "environment"]
+    return pa.schema([(name, types.get(name, text)) for name in names])
 
 
 def _unwritable(error: Exception | None) -> AuditUnwritable:
@@ -347,7 +352,7 @@ def _unwritable(error: Exception | None) -> AuditUnwritable:
 
 
 def _append(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    head = connection.execute(sa.select(t.audit_chain)).first()
+    head = connection.execute(_HEAD).first()
     if head is None:
         chain = secrets.token_hex(16)
         seq, previous = 0, _genesis(chain)
@@ -360,8 +365,8 @@ def _append(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
         whole = {**row, "seq": seq, "previous": previous}
         previous = whole["hash"] = _hash(whole)
         numbered.append(whole)
-    connection.execute(sa.insert(t.audit), numbered)
-    connection.execute(sa.update(t.audit_chain).where(t.audit_chain.c.chain == chain).values(seq=seq, hash=previous))
+    connection.execute(_INSERT, numbered)
+    connection.execute(_MOVE_HEAD, {"of_chain": chain, "seq": seq, "hash": previous})
 
 
 def _genesis(chain: str) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from headwater.state import StateStore
 
 Outcome = Literal["allowed", "refused", "failed"]
 
@@ -45,3 +48,9 @@ class AuditHead:
     seq: int
     hash: str
     signature: str = field(default="", compare=False)
+
+
+def noted_head(state: StateStore) -> AuditHead | None:
+    """Where the store's chain ends now; None while nothing is written. Raises StateError kinds."""
+    rows = state.select("SELECT chain, seq, hash FROM audit_chain", {})
+    return AuditHead(rows[0]["chain"], rows[0]["seq"], rows[0]["hash"]) if rows else None

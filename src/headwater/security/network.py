@@ -13,7 +13,7 @@ from headwater.security.principals import Principal
 from headwater.spec.policies import Limits, Policies
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_FIELDS: Final = ("rows", "bytes", "seconds", "concurrency")
+_FIELDS: Final = ("rows", "bytes", "memory", "seconds", "concurrency")
 
 
 def is_welcome(policies: Policies, principal: Principal) -> bool:

@@ -24,6 +24,16 @@ from headwater.state.rows import written
 REQUESTABLE: Final[tuple[Action, ...]] = ("select", "export", "run", "publish", "quarantine", "detokenize")
 RequestState = Literal["waiting", "approved", "ended", "revoked"]
 _DECIDING: Final = 7_203_421
+_IN_FORCE: Final = (
+    sa.select(t.access_requests)
+    .where(
+        t.access_requests.c.environment == sa.bindparam("of_environment"),
+        t.access_requests.c.approved_at.is_not(None),
+        t.access_requests.c.revoked_at.is_(None),
+        t.access_requests.c.until > sa.bindparam("at"),
+    )
+    .order_by(t.access_requests.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +193,11 @@ class AccessRequests:
 
     def approved(self, at: datetime) -> tuple[AccessRequest, ...]:
         """What is in force at the instant `at`."""
-        c = t.access_requests.c
-        query = sa.select(t.access_requests).where(
-            c.environment == self._environment, c.approved_at.is_not(None), c.revoked_at.is_(None), c.until > at
-        )
-        rows = self._state.read(lambda connection: connection.execute(query.order_by(c.id)).all())
+        return self._state.read(lambda connection: self.approved_on(connection, at))
+
+    def approved_on(self, connection: sa.Connection, at: datetime) -> tuple[AccessRequest, ...]:
+        """As `approved`, read on a connection to the store."""
+        rows = connection.execute(_IN_FORCE, {"of_environment": self._environment, "at": at}).all()
         return tuple(_request(row, at) for row in rows)
 
 

@@ -3,14 +3,13 @@
     python benchmarks/bench_gate.py [--rows 10000000] [--rounds 5] [--queries 200]
 
 First small queries, for what the gate itself costs: p50 of each way, with a statement that was seen before and with a new one each time. Then
-aggregates over all rows, for what masks and row filters cost. Prints two Markdown tables; exits with 1 where a target is missed.
+aggregates over all rows, for what masks and row filters cost. Prints Markdown tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -130,7 +129,7 @@ def singles(lake: Lake, connection: Connection, table: str) -> list[list[object]
     return found
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
@@ -181,9 +180,7 @@ def main() -> int:
     print(measure.table(["", "wall s", "CPU s", "ratio", "limit"], [[way, c.wall, c.cpu, *ratios.get(way, ("", ""))] for way, c in large.items()]))
     print(f"\nEach mask by itself, {ONE_COLUMN.split(' FROM')[0]} ..; CPU beside the same over the bare column, one round:\n")
     print(measure.table(["", "CPU s", "bare CPU s", "ratio", f"within {MASKS}"], alone))
-    met = all(added[way] <= limits[way] for way in added) and all(ratio <= limit for ratio, limit in ratios.values())
-    return 0 if met else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

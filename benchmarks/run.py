@@ -2,9 +2,9 @@
 
     python benchmarks/run.py [NAME ...] [--quick] [--no-peers]
 
-Names are `cli`, `models`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`, `gate`, `tokens`, `doors`, `wire`; without any, all of them. `crash`
-(`make stress`) is run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers (dbt-duckdb,
-SQLMesh, dlt) are installed into `.peers-venv` if that works.
+Names are `cli`, `models`, `turns`, `models2000`, `tpch`, `postgres`, `checks`, `lineage`, `gate`, `tokens`, `doors`, `wire`; without any, all of
+them. `crash` (`make stress`) is run when it is named. The section of results.md for each is replaced by the new measurement; the others stay. Peers
+(dbt-duckdb, SQLMesh, dlt) are installed into `.peers-venv` if that works.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def commands(quick: bool, peers: Path | None) -> dict[str, list[str]]:
     return {
         "cli": ["bench_cli.py", *rounds],
         "models": ["bench_models.py", "--models", "500", *rounds, *with_peers],
+        "turns": ["bench_models.py", "--models", "500", "--turns", *rounds, *with_peers],
         "models2000": ["bench_models.py", "--models", "2000", "--rounds", "1"],
         "tpch": ["bench_tpch.py", *(["--scale", "0.1"] if quick else []), *rounds],
         "postgres": ["bench_postgres.py", *(["--rows", "600000"] if quick else []), *rounds, *with_peers],

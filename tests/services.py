@@ -74,6 +74,16 @@ def require_nats() -> str:
     return _require("NATS", os.environ.get("HEADWATER_TEST_NATS", "nats://127.0.0.1:4222"))
 
 
+def require_rabbitmq() -> str:
+    """The URL of a RabbitMQ server in which tests may make exchanges and queues of their own (`HEADWATER_TEST_RABBITMQ`)."""
+    return _require("RabbitMQ", os.environ.get("HEADWATER_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/"))
+
+
+def require_mqtt() -> str:
+    """The URL of an MQTT broker that tests may use without a login (`HEADWATER_TEST_MQTT`)."""
+    return _require("MQTT broker", os.environ.get("HEADWATER_TEST_MQTT", "mqtt://127.0.0.1:1883"))
+
+
 def self_signed(folder: Path) -> Path:
     """A certificate for 127.0.0.1, signed by itself, in `folder`; its key lies beside it as `key.pem`."""
     from cryptography import x509

@@ -39,7 +39,7 @@
     |   +-- SqlDataError            HW-Q003   a value can't be converted, a division, an overflow
     |   +-- StatementRefused        HW-Q004   this door doesn't run that kind of statement
     |   +-- MemoryExceeded          HW-Q005
-    |   +-- LimitExceeded           HW-Q006   more rows, bytes or seconds than the reader's role allows
+    |   +-- LimitExceeded           HW-Q006   more rows, bytes, memory or seconds than the reader's role allows
     |   +-- QueryFailed             HW-Q007   what went wrong is told to the audit alone
     +-- ModelError                  HW-M000
     |   +-- UserCodeError           HW-M001   a Python model or source raised; carries the user's traceback

@@ -15,7 +15,8 @@ from headwater.spec.names import TableName
 from headwater.spec.runs import Event
 
 FILES = {
-    "headwater.yaml": "name: shop\nvars: {factor: 2}\nenvironments: {dev: {lake: {catalog: .headwater/dev.sqlite, data: .headwater/dev}}}\n",
+    "headwater.yaml": "name: shop\nthreads: 1\nvars: {factor: 2}\n"
+    "environments: {dev: {lake: {catalog: .headwater/dev.sqlite, data: .headwater/dev}}}\n",
     "sources/shop.yaml": """\
 type: files
 streams:

@@ -218,13 +218,16 @@ def test_ctrl_c_stops_a_run_cleanly_and_the_next_goes_on(shop: Path, hw: Any) ->
     )
     assert process.stderr is not None
     lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if "building marts.slow" in line:
-            break
-    time.sleep(0.3)  # let the engine begin with it
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if "building marts.slow" in line:
+                break
+        time.sleep(0.3)  # let the engine begin with it
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 1, "".join(lines) + err
     assert "Traceback" not in err
     assert "Ctrl-C again" in err

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 FILES = {
-    "headwater.yaml": "name: shop\ntimezone: Europe/Oslo\n",
+    "headwater.yaml": "name: shop\nthreads: 1\ntimezone: Europe/Oslo\n",
     "sources/crm.yaml": (
         "type: files\nstreams:\n  people:\n    path: data/p.csv\n"
         "    columns: {id: bigint, email: {type: varchar, labels: pii.email}, born: {type: date, labels: [pii.birthdate]}, land: varchar}\n"

@@ -22,7 +22,7 @@ from services import require_postgres
 
 HwType = Callable[..., Any]
 FILES = {
-    "headwater.yaml": "name: shop\nlake: {encrypted: true}\n",
+    "headwater.yaml": "name: shop\nthreads: 1\nlake: {encrypted: true}\n",
     "sources/shop.yaml": """\
 type: files
 streams:
@@ -80,10 +80,10 @@ def test_tokens_are_turned_back_by_right_and_for_a_purpose_alone(shop: Path, hw:
     ada, eve = token_of(hw, shop, "ada"), token_of(hw, shop, "eve")
     first, second, *again = tokens_seen(shop, ada)
     assert again == [first, second]  # the same in both tables
-    assert installed(shop, "detokenize", first, "x", "--purpose", "fraud", env=eve).out == "ann@example.org\n\n"
+    assert hw(shop, "detokenize", first, "x", "--purpose", "fraud", env=eve).out == "ann@example.org\n\n"
     assert installed(shop, "detokenize", "-", "--purpose", "audit", input=f"{first}\n{second}\n").out == "ann@example.org\nbo@example.org\n"
     for environ, purpose in ((ada, "fraud"), (eve, "curiosity")):
-        refused = installed(shop, "detokenize", first, "--purpose", purpose, env=environ, expect=2)
+        refused = hw(shop, "detokenize", first, "--purpose", purpose, env=environ, expect=2)
         assert "example.org" not in refused.err + refused.out
         assert "HW-Q004" in refused.err
     hw(shop, "detokenize", first, expect=2)
@@ -108,7 +108,7 @@ def test_tokens_are_turned_back_by_right_and_for_a_purpose_alone(shop: Path, hw:
 def test_keys_are_made_listed_and_rotated(tmp_path: Path, hw: HwType) -> None:
     folder = tmp_path / "shop"
     folder.mkdir()
-    (folder / "headwater.yaml").write_text("name: shop\n")
+    (folder / "headwater.yaml").write_text("name: shop\nthreads: 1\n")
     assert hw(folder, "keys", "list", "--json").json == []
     assert len(hw(folder, "keys", "init", "--print").out.strip()) == 64
     assert not (folder / ".headwater" / "keys").exists()
@@ -131,15 +131,15 @@ def test_keys_are_made_listed_and_rotated(tmp_path: Path, hw: HwType) -> None:
 def test_secrets_are_set_from_stdin_listed_by_name_and_forgotten(shop: Path, hw: HwType, installed: HwType) -> None:
     installed(shop, "secrets", "set", "db/password", input="hush-hush\n")
     assert "hush-hush" not in (shop / ".headwater" / "secrets.json").read_text()
-    listed = installed(shop, "secrets", "list")
+    listed = hw(shop, "secrets", "list")
     assert "db/password" in listed.out
     assert "hush" not in listed.out + listed.err
-    assert "HW-P005" in installed(shop, "secrets", "set", "empty", input="", expect=2).err
-    installed(shop, "secrets", "rm", "db/password")
-    installed(shop, "secrets", "rm", "db/password", expect=2)
+    assert "HW-P005" in hw(shop, "secrets", "set", "empty", input="", expect=2).err
+    hw(shop, "secrets", "rm", "db/password")
+    hw(shop, "secrets", "rm", "db/password", expect=2)
     ada = token_of(hw, shop, "ada")
-    assert "HW-U007" in installed(shop, "secrets", "set", "mine", input="x", env=ada, expect=1).err
-    assert "HW-U007" in installed(shop, "keys", "rotate", env=ada, expect=1).err
+    assert "HW-U007" in hw(shop, "secrets", "set", "mine", input="x", env=ada, expect=1).err
+    assert "HW-U007" in hw(shop, "keys", "rotate", env=ada, expect=1).err
 
 
 def test_a_backup_of_an_encrypted_lake_is_sealed_and_comes_back_with_the_master_key(shop: Path, hw: HwType, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_backup_with_its_catalog_in_postgres_is_sealed_table_by_table(tmp_path
     server, schema = require_postgres(), f"sealed_{uuid.uuid4().hex[:8]}"
     folder = tmp_path / "shop"
     catalog = f"lake: {{encrypted: true, catalog: '{server}?schema={schema}'}}"
-    for name, text in {**FILES, "headwater.yaml": f"name: shop\n{catalog}\n"}.items():
+    for name, text in {**FILES, "headwater.yaml": f"name: shop\nthreads: 1\n{catalog}\n"}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text.replace("${secret:folder}", "data"))
     try:

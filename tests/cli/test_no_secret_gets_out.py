@@ -12,6 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ MASTER = "5ec4e7" + "ab" * 29
 FILES = {
     "headwater.yaml": """\
 name: shop
+threads: 1
 lake: {encrypted: true}
 security: {keys: {provider: env}}
 """,
@@ -111,8 +114,13 @@ def forms(mark: str) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], dict[str, str]]:
-    """The project after all was done to it; all that was said; and further secrets that were made on the way."""
+def everything(
+    tmp_path_factory: pytest.TempPathFactory, hw: Callable[..., Any], installed: Callable[..., Any]
+) -> tuple[Path, list[str], dict[str, str]]:
+    """The project after all was done to it; all that was said; and further secrets that were made on the way.
+
+    What speaks with the world is run as it is installed, where what libraries write past Python is heard too.
+    """
     server = require_postgres()
     tmp_path = tmp_path_factory.mktemp("secrets")
     folder = tmp_path / "shop"
@@ -122,13 +130,12 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str
     environ = {"NEAR_URL": server, "HEADWATER_MASTER_KEY": MASTER, "HEADWATER_LOG": "debug", "PYTHONFAULTHANDLER": "1"}
     said: list[str] = []
 
-    def hw(*arguments: str, input: str | None = None, secret: str | None = None, **more: str) -> Any:
-        program = Path(sys.executable).with_name("headwater")
-        whole = {**os.environ, "NO_COLOR": "1", **environ, **more}
-        done = subprocess.run([program, *arguments], cwd=folder, env=whole, capture_output=True, text=True, timeout=120, input=input)
-        out = done.stdout if secret is None else done.stdout.replace(secret, "")
-        said.append(f"$ {arguments}\n{out}\n{done.stderr}")
+    def heard(way: Callable[..., Any], *arguments: str, input: str | None = None, **more: str) -> Any:
+        done = way(folder, *arguments, expect=None, may_trace=True, env={**environ, **more}, input=input)
+        said.append(f"$ {arguments}\n{done.out}\n{done.err}")
         return done
+
+    do, run = partial(heard, hw), partial(heard, installed)
 
     for name, what in (
         ("db", "a secret of the file of secrets"),
@@ -136,38 +143,36 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str
         ("option", "an option of a function"),
         ("query", "a secret inside a query"),
     ):
-        assert hw("secrets", "set", name, input=MARKS[what] + "\n").returncode == 0
+        assert do("secrets", "set", name, input=MARKS[what] + "\n").code == 0
     for source in ("far", "far_url", "default", "my", "web", "bucket", "code", "near"):
-        for command in (("check", source), ("discover", source)):
-            hw("source", *command, "--debug")
+        run("source", "check", source, "--debug")
+        do("source", "discover", source, "--debug")
     # those that can't be reached are tried again after pauses: two of them are enough
-    assert hw("run", "code.*", "near.*", "far_url.*", "web.*", "marts.*", "--debug").returncode == 1
-    assert hw("run", "marts.people", "--debug").returncode == 0
-    assert "succeeded" in hw("status").stdout + hw("history").stdout
-    hw("reload", "code.good")
+    assert run("run", "code.*", "near.*", "far_url.*", "web.*", "marts.*", "--debug").code == 1
+    assert do("run", "marts.people", "--debug").code == 0
+    assert "succeeded" in do("status").out + do("history").out
+    do("reload", "code.good")
 
     made: dict[str, str] = {"the master key": MASTER}
 
     def shown(*arguments: str) -> str:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("headwater"), *arguments], cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stderr)
-        return done.stdout.strip()
+        """What a command prints on stdout, which is for its caller alone."""
+        done = hw(folder, *arguments, env=environ)
+        said.append(done.err)
+        return str(done.out.strip())
 
-    hw("user", "add", "ada", "--password-stdin", input=MARKS["a password that a person chose"] + "\n")
+    do("user", "add", "ada", "--password-stdin", input=MARKS["a password that a person chose"] + "\n")
     made["a generated password"] = shown("user", "add", "bot", "--service")
     made["a token"] = shown("user", "token", "bot")
     served(folder, {**environ}, made["a token"], said)
 
     token = {"HEADWATER_TOKEN": made["a token"]}
-    hw("detokenize", "tok_1_000000_AAAA", "--purpose", "x", "--debug", **token)
-    hw("user", "list", "--debug", HEADWATER_TOKEN="hw_" + MARKS["a wrong password somebody tried"])
-    hw("keys", "rotate", "--debug")
-    hw("keys", "rotate", "tokens", "masks", "--json")
-    hw("secrets", "list", "--json")
-    hw("secrets", "set", "bad name", "--debug", input=MARKS["a secret of the file of secrets"])
+    do("detokenize", "tok_1_000000_AAAA", "--purpose", "x", "--debug", **token)
+    do("user", "list", "--debug", HEADWATER_TOKEN="hw_" + MARKS["a wrong password somebody tried"])
+    do("keys", "rotate", "--debug")
+    do("keys", "rotate", "tokens", "masks", "--json")
+    do("secrets", "list", "--json")
+    do("secrets", "set", "bad name", "--debug", input=MARKS["a secret of the file of secrets"])
     for arguments in (
         ("lint",),
         ("ls", "--json"),
@@ -192,9 +197,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str
         ("query", "SELECT * FROM headwater.loads", "--json"),
         ("query", "SELECT nonsense FROM code.good", "--debug"),
     ):
-        hw(*arguments)
-    hw("doctor", "--debug", HEADWATER_MASTER_KEY="ff" * 32)
-    hw("run", "code.*", "--full-refresh", "--debug", HEADWATER_MASTER_KEY="no key " + MARKS["a wrong password somebody tried"])
+        do(*arguments)
+    do("doctor", "--debug", HEADWATER_MASTER_KEY="ff" * 32)
+    do("run", "code.*", "--full-refresh", "--debug", HEADWATER_MASTER_KEY="no key " + MARKS["a wrong password somebody tried"])
 
     keyring = Keyring(KeysConfig(provider="env"), project_dir=folder, environ=environ)
     for entry in keyring.entries():
@@ -237,12 +242,15 @@ def served(folder: Path, environ: dict[str, str], token: str, said: list[str]) -
                 headers={"Authorization": f"Bearer {password}", "Content-Type": "application/json"},
             )
             try:
-                urllib.request.urlopen(request, timeout=30).close()
+                urllib.request.urlopen(request, timeout=120).close()
             except urllib.error.HTTPError as error:
                 said.append(error.read().decode())
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        try:
+            server.wait(120)
+        finally:
+            server.kill()
         said.append(log.read_text())
 
 

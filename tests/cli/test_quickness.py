@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,6 @@ MODULES_NOT_FOR_STATUS = {
     "headwater.orchestration.verbs",
     "headwater.security.oidc",
     "headwater.security.users",
-    "headwater.state.store",
     "headwater.transformation.build",
     "headwater.transformation.kinds",
 }
@@ -55,6 +55,40 @@ def test_status_imports_nothing_of_what_runs_tables(tmp_path: Path) -> None:
     assert "fresh" in output
     rooms = {module for module in modules if module.startswith(ROOMS_NOT_FOR_STATUS)}
     assert (NOT_FOR_STATUS | MODULES_NOT_FOR_STATUS) & modules | rooms == set()
+
+
+#: What only work needs: a run that finds nothing to do has it not.
+NOT_FOR_NO_CHANGE = NOT_FOR_STATUS - {"rich.console"} | {
+    "headwater.ingestion.replay",
+    "headwater.orchestration.verbs",
+    "headwater.project.lineage.derive",
+    "headwater.security.audit",
+    "headwater.security.users",
+    "headwater.serving",
+    "headwater.state.opening",
+    "headwater.storage.backup",
+    "headwater.storage.commit",
+    "headwater.storage.exported",
+    "headwater.storage.gate",
+    "headwater.storage.maintenance",
+    "headwater.transformation.build",
+    "headwater.transformation.kinds",
+}
+
+
+def test_a_run_that_finds_nothing_to_do_imports_nothing_that_works(tmp_path: Path) -> None:
+    (tmp_path / "headwater.yaml").write_text("name: quick\n")
+    (tmp_path / "items.csv").write_text("id\n1\n")
+    source = tmp_path / "sources" / "raw.yaml"
+    source.parent.mkdir()
+    source.write_text("type: files\nstreams:\n  items: {path: items.csv}\n")
+    model = tmp_path / "models" / "marts" / "one.sql"
+    model.parent.mkdir(parents=True)
+    model.write_text("SELECT * FROM raw.items\n")
+    _imported_by("run", cwd=tmp_path)
+    output, modules = _imported_by("run", "--json", cwd=tmp_path)
+    assert [task["status"] for task in json.loads(output)["tasks"]] == ["skipped", "skipped"]
+    assert NOT_FOR_NO_CHANGE & modules == set()
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

@@ -34,7 +34,9 @@ def test_users_are_added_listed_disabled_and_enabled(shop: Path, quick: None, hw
     assert hw(shop, "user", "add", "loader", "--service", "--password-stdin", input="correct horse battery\n").out == ""
     hw(shop, "user", "add", "eve", "--oidc")
     users = {one["name"]: one for one in hw(shop, "user", "list", "--format", "json").json}
-    assert (users["ada"]["is_admin"], users["ada"]["groups"], users["ada"]["password"]) == (True, ["analysts", "stewards"], "generated")
+    assert (users["ada"]["is_admin"], users["ada"]["password"]) == (True, "generated")
+    assert users["ada"]["memberships"] == [{"group": group, "origin": "user"} for group in ("analysts", "stewards")]
+    assert "no policy says what the group analysts brings" in made.err
     assert (users["loader"]["kind"], users["loader"]["password"]) == ("service", "own")
     assert users["eve"]["password"] == "none"
     hw(shop, "user", "disable", "ada")

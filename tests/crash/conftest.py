@@ -29,9 +29,10 @@ def catalog(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def shop(tmp_path: Path, catalog: str) -> Shop:
-    return Shop(tmp_path / "shop", catalog).create()
+    """One on each catalog. Beside a Postgres catalog the engine has a thread, which takes half the time; beside SQLite all that it likes."""
+    return Shop(tmp_path / "shop", catalog, threads=1 if "://" in catalog else None).create()
 
 
 @pytest.fixture
 def sqlite_shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path / "shop").create()
+    return Shop(tmp_path / "shop", threads=1).create()

@@ -59,12 +59,13 @@ _FILES = {
 
 @dataclass
 class Shop:
-    """A project's folder with a source beside it. All growth comes from `seed`."""
+    """A project's folder with a source beside it. All growth comes from `seed`. `threads` are the engine's; None for one a core."""
 
     directory: Path
     catalog: str = ".headwater/lake.sqlite"
     seed: int = 1
     rounds: int = 0
+    threads: int | None = None
 
     def create(self) -> Shop:
         for path, text in _FILES.items():
@@ -72,7 +73,8 @@ class Shop:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(textwrap.dedent(text).lstrip())
         (self.directory / "data").mkdir()
-        (self.directory / "headwater.yaml").write_text(f"name: crashed\nlake: {{catalog: {json.dumps(self.catalog)}}}\n")
+        threads = "" if self.threads is None else f"threads: {self.threads}\n"
+        (self.directory / "headwater.yaml").write_text(f"name: crashed\n{threads}lake: {{catalog: {json.dumps(self.catalog)}}}\n")
         with self._connect() as connection:
             connection.executescript(
                 """

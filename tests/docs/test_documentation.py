@@ -36,7 +36,12 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
 #: Fields that no file writes: the loader sets them, or they stand in a model's code.
-_NOT_WRITTEN = {Source: {"path"}, policies.Grant: {"action", "on"}, policies.Deny: {"action", "on"}, exports.Export: {"name", "path", "options"}}
+_NOT_WRITTEN = {
+    Source: {"path"},
+    policies.Grant: {"action", "on"},
+    policies.Deny: {"action", "on"},
+    exports.Export: {"name", "path", "options", "former_columns"},
+}
 _SETTINGS: list[type[BaseModel]] = [
     ProjectConfig,
     LakeConfig,

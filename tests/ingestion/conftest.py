@@ -14,12 +14,12 @@ from loading_kit import Loads
 
 from headwater.engine import Engine
 from headwater.spec.project import LakeConfig
-from headwater.storage import Lake
+from headwater.storage import LAKE_EXTENSIONS, Lake
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    with Engine(threads=2, temp_directory=tmp_path / "spill") as engine:
+    with Engine(threads=2, temp_directory=tmp_path / "spill", extensions=LAKE_EXTENSIONS) as engine:
         yield engine
 
 

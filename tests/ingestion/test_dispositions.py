@@ -17,7 +17,7 @@ from loading_kit import Loads, TableConnector, WholeTableConnector, source_of
 from headwater.engine import Engine
 from headwater.spec.project import LakeConfig
 from headwater.spec.sources import Source
-from headwater.storage import Lake
+from headwater.storage import LAKE_EXTENSIONS, Lake
 
 SCHEMA = pa.schema([("id", pa.int64()), ("amount", pa.int64()), ("updated_at", pa.timestamp("us")), ("gone", pa.bool_())])
 START = datetime(2024, 1, 1)
@@ -42,7 +42,10 @@ def quick() -> settings:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One lake for all examples: each example takes a source of its own."""
-    with Engine(threads=2) as engine, Lake.open(LakeConfig(), engine, project_dir=tmp_path_factory.mktemp("lake"), environment="prod") as lake:
+    with (
+        Engine(threads=2, extensions=LAKE_EXTENSIONS) as engine,
+        Lake.open(LakeConfig(), engine, project_dir=tmp_path_factory.mktemp("lake"), environment="prod") as lake,
+    ):
         yield Loads(lake)
 
 

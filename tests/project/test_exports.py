@@ -108,3 +108,36 @@ def test_one_name_in_two_files_is_a_mistake(project: Path) -> None:
     (project / "exports/b.yaml").write_text(GOOD.replace("crm:", "CRM:"))
     with pytest.raises(DefinitionErrors, match=r"defined in exports/a\.yaml too"):
         load_project(project)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sent", "former"),
+    [
+        ("{id: nr, mail: {to: email, renamed_from: e_mail}}", {"id": "nr", "mail": "email"}, {"email": "e_mail"}),
+        ("{id: , mail: {renamed_from: e_mail}}", {"id": "id", "mail": "mail"}, {"mail": "e_mail"}),
+        ("{id: {to: nr}}", {"id": "nr"}, {}),
+    ],
+)
+def test_a_column_may_have_had_another_name_there(project: Path, columns: str, sent: dict[str, str], former: dict[str, str]) -> None:
+    (project / "exports/crm.yaml").write_text(GOOD.replace("{id: nr, mail: email}", columns))
+    export = load_project(project).export("crm")
+    assert (export.columns, export.former_columns) == (sent, former)
+
+
+@pytest.mark.parametrize("column", ["{as: email}", "{to: [email]}", "{to: email, renamed_from: 7}"])
+def test_a_column_that_says_something_else_is_a_mistake(project: Path, column: str) -> None:
+    (project / "exports/crm.yaml").write_text(GOOD.replace("mail: email", f"mail: {column}"))
+    with pytest.raises(DefinitionErrors, match="the column 'mail' is its name there"):
+        load_project(project)
+
+
+def test_an_export_is_renamed_from_one_that_is_gone_and_has_one_heir(project: Path) -> None:
+    other = "exports:\n  {name}: {{table: marts.customers, as: owner, to: {{files: {{path: out}}}}, renamed_from: {former}}}\n"
+    (project / "exports/a.yaml").write_text(other.format(name="a", former="old"))
+    assert load_project(project).export("a").renamed_from == "old"
+    (project / "exports/b.yaml").write_text(other.format(name="b", former="OLD"))
+    with pytest.raises(DefinitionErrors, match="the exports b and a are both renamed from OLD"):
+        load_project(project)
+    (project / "exports/b.yaml").write_text(other.format(name="b", former="a"))
+    with pytest.raises(DefinitionErrors, match="the export b is renamed from a, and a is still defined"):
+        load_project(project)

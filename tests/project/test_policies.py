@@ -40,7 +40,7 @@ roles:
         until: 2026-12-31
         purpose: [churn]
       - run: [marts.people, marts.salaries]
-    limits: {rows: 1000, seconds: 2.5}
+    limits: {rows: 1000, seconds: 2.5, memory: 512MB}
   support:
     grants:
       - select: shop.*
@@ -93,6 +93,7 @@ def test_every_word_of_the_format_is_read(write):
     assert (second.from_, second.until) == (date(2026, 1, 1), date(2026, 12, 31))
     assert (third.action, [str(pattern) for pattern in third.on]) == ("run", ["marts.people", "marts.salaries"])
     assert policies.roles["analyst"].limits.rows == 1000
+    assert policies.roles["analyst"].limits.memory == 512_000_000
     assert str(policies.roles["support"].grants[1].on[0]) == "label pii"
     assert policies.groups["analysts"].members == ("ada",)
     assert policies.masks == {
@@ -174,6 +175,8 @@ def test_vars_are_put_in(write):
         ),
         ("roles: {a: {grants: [{select: marts.*, until: soon}]}}", "policies/p1.yaml:1:47 bad-value: until has the wrong type of value"),
         ("roles: {a: {limits: {rows: 0}}}", "policies/p1.yaml:1:28 bad-value: roles.a.limits.rows: input should be greater than or equal to 1"),
+        ("roles: {a: {limits: {memory: 1MB}}}", "policies/p1.yaml:1:30 bad-value: roles.a.limits.memory: expected 32MiB at least"),
+        ("roles: {a: {limits: {memory: much}}}", "policies/p1.yaml:1:30 bad-value: roles.a.limits.memory: 'much' is no amount of memory"),
         (
             "groups:\n  g: {roles: [analist]}\nroles: {analyst: }",
             "policies/p1.yaml:2:15 unknown-role: the group g names the role analist, and there is",

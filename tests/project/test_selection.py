@@ -78,6 +78,25 @@ def test_selectors_select(include, exclude, expected):
     assert [order.index(table) for table in chosen] == sorted(order.index(table) for table in chosen)
 
 
+EXPORTS = {"crm": T("Marts.Churn"), "crm_orders": T("staging.orders")}
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [("export:CRM", {"marts.churn"}), ("export:crm*", {"marts.churn", "staging.orders"}), ("+export:crm_orders", {"staging.orders", "shop.orders"})],
+)
+def test_an_export_selects_the_table_it_sends(selector, expected):
+    assert names(select(GRAPH, [selector], exports=EXPORTS)) == expected
+    assert names(select(GRAPH, [], [selector], exports=EXPORTS)) == names(GRAPH.order()) - expected
+
+
+@pytest.mark.parametrize(("exports", "hint"), [(EXPORTS, "did you mean export:crm?"), ({}, "headwater ls shows all tables")])
+def test_an_unknown_export_is_told_with_the_nearest(exports, hint):
+    with pytest.raises(UnknownSelection) as caught:
+        select(GRAPH, ["export:crn"], exports=exports)
+    assert caught.value.hint == hint
+
+
 def test_no_selector_selects_all():
     assert select(GRAPH, []) == GRAPH.order()
 

@@ -55,7 +55,7 @@ def _serve(context: ssl.SSLContext | None) -> Iterator[Vault]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up on our certificate is what we want
     vault = Vault(f"{'https' if context else 'http'}://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield vault

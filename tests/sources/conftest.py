@@ -94,7 +94,7 @@ def web(tmp_path: Path) -> Iterator[str]:
     """The address of a server of the folder `web` of the test's own folder."""
     (tmp_path / "web").mkdir()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path / "web")))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -91,7 +91,7 @@ def request(cursor: CursorBound | None = None, **stream: Any) -> ReadRequest:
 def test_every_type_arrives_in_full(mysql: MySqlConnector) -> None:
     [portion] = mysql.read(request(table="every")).portions
     assert isinstance(portion.data, Scan)
-    with Engine() as engine, engine.connection() as connection, scan_ready(connection, portion.data) as sql:
+    with Engine(extensions=["mysql_scanner"]) as engine, engine.connection() as connection, scan_ready(connection, portion.data) as sql:
         types = {column.name: column.type for column in describe_query(connection, sql)}
         nulls, values = connection.execute(f"SELECT COLUMNS(* EXCLUDE id)::VARCHAR FROM ({sql}) ORDER BY id").fetchall()
     # a timestamp's null gets the time of the insert from the server
@@ -106,7 +106,7 @@ def test_the_reader_alone_would_break_off_at_a_date_that_is_none(url: str) -> No
     from headwater.errors import HeadwaterError
 
     number = [value[:2] for value in VALUES].index(("date", "'2024-00-15'"))
-    with Engine() as engine, engine.connection() as connection:
+    with Engine(extensions=["mysql_scanner"]) as engine, engine.connection() as connection:
         connection.load("mysql_scanner")
         connection.execute(f"ATTACH '{url}' AS bare (TYPE mysql, READ_ONLY)")
         with pytest.raises(HeadwaterError):

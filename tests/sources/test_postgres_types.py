@@ -111,7 +111,7 @@ def texts(connector: PostgresConnector, wanted: ReadRequest) -> tuple[str, dict[
     """The SQL of a read, and by column its type and its value, as text, in the row that has values; the other row must be all null."""
     [portion] = connector.read(wanted).portions
     assert isinstance(portion.data, Scan)
-    with Engine() as engine, engine.connection() as connection, scan_ready(connection, portion.data) as sql:
+    with Engine(extensions=["postgres_scanner"]) as engine, engine.connection() as connection, scan_ready(connection, portion.data) as sql:
         types = {column.name: column.type for column in describe_query(connection, sql)}
         result = connection.execute(f"SELECT COLUMNS(* EXCLUDE id)::VARCHAR FROM ({sql}) ORDER BY id")
         names = result.columns
@@ -143,7 +143,7 @@ def test_columns_name_the_types_they_arrive_as(postgres: PostgresConnector, sche
 def test_the_reader_alone_would_make_a_double_of_numeric_and_zero_of_nan(schema: str) -> None:
     """When this fails the reader has changed, and these columns can be read by it."""
     name = f"v{[value[:2] for value in VALUES].index(('numeric', 'NaN'))}"
-    with Engine() as engine, engine.connection() as connection:
+    with Engine(extensions=["postgres_scanner"]) as engine, engine.connection() as connection:
         connection.load("postgres_scanner")
         connection.execute(f"ATTACH '{require_postgres()}' AS bare (TYPE postgres, READ_ONLY)")
         assert connection.execute(f"SELECT {name}, typeof({name}) FROM bare.{schema}.every ORDER BY id").fetchall() == [

@@ -15,7 +15,7 @@ from headwater.spec.lineage import Lineage
 from headwater.spec.models import Model
 from headwater.spec.names import TableName
 from headwater.spec.project import LakeConfig
-from headwater.storage import Lake, TableChange
+from headwater.storage import LAKE_EXTENSIONS, Lake, TableChange
 from headwater.transformation import BuildContext, build_model
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -94,7 +94,7 @@ class House:
 @contextmanager
 def open_house(directory: Path, **config: Any) -> Iterator[House]:
     with (
-        Engine(threads=2) as engine,
+        Engine(threads=1, extensions=LAKE_EXTENSIONS) as engine,
         Lake.open(LakeConfig(**config), engine, project_dir=directory, environment="prod") as lake,
     ):
         yield House(

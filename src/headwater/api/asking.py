@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from headwater.api.users import TOKEN_VARIABLE
 from headwater.errors import ApprovalRefused, AuditUnwritable, UsageError
 from headwater.state.sharing import SharedReads
-from headwater.storage.gate import Access
 
 if TYPE_CHECKING:
     from headwater.orchestration import Session
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from headwater.security.users import Users
     from headwater.spec.names import TableName
     from headwater.spec.policies import Action, Policies
+    from headwater.storage.gate import Access
 
 _DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of"}
 
@@ -77,6 +77,7 @@ class Asking:
 
     def _access(self, principal: Principal, policies: Policies, action: Action = "select") -> Access:
         from headwater.security.network import limits_of
+        from headwater.storage.gate import Access
 
         return Access(
             principal,
@@ -106,8 +107,10 @@ class Asking:
             return self.access(replace(self.users.find(user), purpose=purpose, since=self._session.clock()))
         if purpose is not None:
             raise UsageError("the owner needs no purpose", hint="add --as USER")
+        from headwater.storage.gate import Access
+
         owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.reader())
-        if not self._session.has_users():
+        if not self._session.state.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
 

@@ -11,9 +11,11 @@ from headwater.api.results import Finding
 from headwater.api.users import keyring_of
 from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
+from headwater.orchestration.session import lake_config_of
 from headwater.project import LoadedProject
 from headwater.storage import Inconsistency, Lake
 from headwater.storage.opening import OWNER_FILE
+from headwater.storage.torn import torn_columns
 
 #: Connectors that need an extension of the engine.
 _EXTENSIONS = {"postgres": "postgres_scanner", "mysql": "mysql_scanner", "sqlite": "sqlite_scanner"}
@@ -29,11 +31,22 @@ def findings(project: LoadedProject) -> list[Finding]:
             if not _has_data(project):
                 return [*found, Finding("lake", "ok", "there is none yet", "headwater run makes it")]
             return [*found, Finding("lake", "failed", "its catalog is gone, its data is still there", "headwater restore DIR brings a backup back")]
-        return [*found, Finding("lake", "failed", _words(error), error.hint or "")]
+        return [*found, *(_torn(project) or [Finding("lake", "failed", _words(error), error.hint or "")])]
     with session:
         found += _lake(session.lake)
         found += _state(session)
     return found
+
+
+def _torn(project: LoadedProject) -> list[Finding]:
+    """Why DuckLake can't read a catalog that is there, where that is known."""
+    try:
+        torn = torn_columns(lake_config_of(project), project.directory)
+    except errors.HeadwaterError:
+        return []  # what is wrong is told by what opening it said
+    said = "the catalog knows no fields of the nested column {}, made by snapshot {}, so nothing of the lake can be read: a fault of early builds"
+    hint = "headwater restore DIR brings back a backup from before it; without one, move the catalog and the data folder away and run anew"
+    return [Finding("lake", "failed", said.format(one.column, one.snapshot_id), hint) for one in torn]
 
 
 def _has_no_catalog(project: LoadedProject) -> bool:

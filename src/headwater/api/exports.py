@@ -108,8 +108,12 @@ class Exports:
                 state.start_run(run_id, environment=environment, command="export", selection=[f"export:{export.name}"], started_at=session.clock())
                 outcome = _Outcome()
                 undo.callback(lambda: state.finish_run(run_id, outcome.status, finished_at=session.clock()))
-                lease = state.acquire(environment, [TableName(EXPORTS_SCHEMA, export.name)], run_id, _LEASE_SECONDS, {})
+                names = [export.name, *([export.renamed_from] if export.renamed_from else [])]
+                lease = state.acquire(environment, [TableName(EXPORTS_SCHEMA, name) for name in names], run_id, _LEASE_SECONDS, {})
                 undo.enter_context(Heart(state, lease, Recorder(run_id, state, session.clock), lost.extend))
+                if export.renamed_from:
+                    ExportRuns(state, environment).take_over(export.name, export.renamed_from)
+                    session.lake.exported(export.name).take_over(session.lake.exported(export.renamed_from))
             destination = undo.enter_context(open_destination(export, project_dir=self._loaded.directory, environ=self._loaded.environ))
             result = run_export(
                 ExportJob(
@@ -127,6 +131,7 @@ class Exports:
                     is_full=full,
                     dry_run=dry_run,
                     allow_deletes=allow_deletes,
+                    known_as=_known_as(export, session),
                 )
             )
             if not dry_run:
@@ -140,16 +145,18 @@ class Exports:
         session = self._session()
         runs = ExportRuns(session.state, self._loaded.environment)
         wanted = [self._loaded.export(name) for name in names] or [self._loaded.exports[one.name] for one in self.list()]
-        return [
-            ExportState(one.name, one.table_name, one.to, runs.newest(one.name), len(session.lake.exported(one.name).dead_letters()))
-            for one in wanted
-        ]
+        found = []
+        for one in wanted:
+            name = _known_as(one, session)
+            found.append(ExportState(one.name, one.table_name, one.to, runs.newest(name), len(session.lake.exported(name).dead_letters())))
+        return found
 
     def history(self, name: str, *, limit: int = 20) -> Sequence[ExportRun]:
         """The newest runs of an export that had something to send, newest first."""
         from headwater.state.exports import ExportRuns
 
-        return ExportRuns(self._session().state, self._loaded.environment).list(self._loaded.export(name).name, limit=limit)
+        session = self._session()
+        return ExportRuns(session.state, self._loaded.environment).list(_known_as(self._loaded.export(name), session), limit=limit)
 
     def check(self, name: str) -> str:
         """Connects to an export's destination and says what answered. Raises DestinationUnreachable, DestinationRefused, UnresolvedReference."""
@@ -165,7 +172,7 @@ class Exports:
         session = self._session()
         export = self._loaded.export(name)
         caller = self._caller(export, session)
-        return session.lake.dead_letters_as(self._asking().access_of(caller, "export"), export.name, export.table_name)
+        return session.lake.dead_letters_as(self._asking().access_of(caller, "export"), _known_as(export, session), export.table_name)
 
     def retry_dead(self, name: str, *ids: str) -> int:
         """Lets refused rows (none named: all) be sent by the next run, as they are then; says how many."""
@@ -180,7 +187,8 @@ class Exports:
         unknown = [one for one in ids if one not in known]
         if unknown:
             raise UsageError(f"no dead letter waits under {unknown[0]!r}", hint=f"headwater export dead list {name} shows their ids")
-        return self._session().lake.exported(self._loaded.export(name).name).change_dead(ids or known, drop=drop)
+        session = self._session()
+        return session.lake.exported(_known_as(self._loaded.export(name), session)).change_dead(ids or known, drop=drop)
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
@@ -219,6 +227,14 @@ class Exports:
         if info.is_disabled:
             raise ExportRefused(f"{found.name} is disabled", state="nothing was sent", hint=f"headwater user enable {found.name}")
         return self._asking().access_of(replace(found, purpose=export.purpose), "export")
+
+
+def _known_as(export: Export, session: Session) -> str:
+    """The name under which what an export acknowledged stands: until its first run after a renaming, the former one."""
+    former = export.renamed_from
+    if former is None or session.lake.exported(export.name).is_known or not session.lake.exported(former).is_known:
+        return export.name
+    return former
 
 
 class _Outcome:

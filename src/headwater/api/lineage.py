@@ -10,7 +10,7 @@ from headwater.orchestration import Session
 from headwater.project import LoadedProject
 from headwater.project.lineage import LineageCache, derive_all
 from headwater.spec.lineage import Lineage
-from headwater.spec.names import TableName
+from headwater.spec.names import EXPORTS_SCHEMA, ColumnName, TableName
 from headwater.storage import TableState
 
 
@@ -36,7 +36,25 @@ def _lineages(project: LoadedProject, deployed: Mapping[TableName, TableState]) 
     return found
 
 
+def _of_exports(project: LoadedProject, lineages: Mapping[TableName, Lineage]) -> dict[TableName, Lineage]:
+    """The exports as if they were tables, each of the schema that holds what they acknowledged: at their columns, as the destination calls them."""
+    found = {}
+    for name, export in project.exports.items():
+        table = project.find(export.table_name)
+        columns = export.columns or {column: column for column in (lineages[table].columns if table in lineages else ())}
+        if not columns and table not in project.models:
+            columns = {column: column for column in project.stream(table)[2].columns}
+        sources = {target: frozenset({ColumnName(table, column)}) for column, target in columns.items()}
+        tables = frozenset({table})
+        found[TableName(EXPORTS_SCHEMA, name)] = (
+            Lineage(tables, sources) if sources else Lineage.conservative(tables, "it sends all columns that its principal sees")
+        )
+    return found
+
+
 def view_lineage(project: LoadedProject, session: Session | None, name: str, *, upstream: bool, downstream: bool) -> LineageView:
     """See `Project.lineage`."""
-    graph = LineageGraph(_lineages(project, session.lake.state().tables if session is not None else {}))
+    lineages = _lineages(project, session.lake.state().tables if session is not None else {})
+    graph = LineageGraph({**lineages, **_of_exports(project, lineages)})
+    name = f"{EXPORTS_SCHEMA}.{name.removeprefix('export:')}" if name.startswith("export:") else name
     return LineageView.of(graph, graph.find(name), upstream=upstream, downstream=downstream)

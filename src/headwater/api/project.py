@@ -441,15 +441,16 @@ class Project:
     def _select(self, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
         """Tables by selectors, inputs first. Lake and state are looked at for `state:` and `result:` alone."""
         if not any(method in text for text in (*selection, *exclude) for method in ("state:", "result:")):
-            return select(self._loaded.graph, selection, exclude)
+            return select(self._loaded.graph, selection, exclude, exports=self._loaded.export_tables)
         session = self._session_if_any()
         tables = session.lake.state().tables if session is not None else {}
         asks_results = any("result:" in text for text in (*selection, *exclude))
-        results = session.last_results() if session is not None and asks_results else {}
+        results = session.state.last_results(session.environment) if session is not None and asks_results else {}
         return select(
             self._loaded.graph,
             selection,
             exclude,
+            exports=self._loaded.export_tables,
             deployed={table: state.load.fingerprint for table, state in tables.items() if state.load is not None},
             fingerprints=self._loaded.fingerprint,
             results={table: result.status for table, (_, result) in results.items()},
@@ -457,8 +458,9 @@ class Project:
 
     def _listed(self, table: TableName) -> ListedTable:
         node = self._loaded.graph.nodes[table]
+        exports = tuple(name for name, sent in self._loaded.export_tables.items() if sent == table)
         if table in self._loaded.models:
             model = self._loaded.models[table]
-            return ListedTable(table, model.kind.type, node.path, node.inputs, node.tags, model.owner, model.description)
+            return ListedTable(table, model.kind.type, node.path, node.inputs, node.tags, model.owner, model.description, exports)
         source, _, stream = self._loaded.stream(table)
-        return ListedTable(table, "stream", node.path, node.inputs, node.tags, stream.owner or source.owner, stream.description)
+        return ListedTable(table, "stream", node.path, node.inputs, node.tags, stream.owner or source.owner, stream.description, exports)

@@ -12,7 +12,8 @@ from headwater.spec.names import TableName
 
 @dataclass(frozen=True, slots=True)
 class ListedTable:
-    """A table as the project defines it. `kind` is `stream` or the model's kind; `path` the file, relative to the project."""
+    """A table as the project defines it. `kind` is `stream` or the model's kind; `path` the file, relative to the project; `exports` are those that
+    send it."""
 
     table: TableName
     kind: str
@@ -21,6 +22,7 @@ class ListedTable:
     tags: tuple[str, ...] = ()
     owner: str | None = None
     description: str | None = None
+    exports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

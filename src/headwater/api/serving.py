@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from headwater.spec.policies import Door
     from headwater.spec.project import ServeConfig
     from headwater.storage import Reading
-    from headwater.storage.gate import Access
+    from headwater.storage.gate import Access, Relationship
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,12 @@ class _Described:
 
 
 @dataclass(frozen=True, slots=True)
-class _Relationship:
-    column: str
-    to: str
-    field: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Table:
     name: str
     kind: str
     columns: tuple[VisibleColumn, ...]
     primary_key: tuple[str, ...]
-    relationships: tuple[_Relationship, ...]
+    relationships: tuple[Relationship, ...]
     description: str | None
 
 
@@ -148,7 +141,7 @@ class LakeService:
                 table.kind,
                 table.columns,
                 table.primary_key,
-                tuple(_Relationship(str(one["column"]), str(one["to"]), str(one["field"])) for one in table.relationships),
+                table.relationships,
                 table.description,
             )
             for table in self._session.lake.tables_as(self._access(principal))

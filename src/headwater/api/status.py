@@ -29,7 +29,7 @@ _ROWS = """
 
 def table_statuses(session: Session, selection: Sequence[str], exclude: Sequence[str]) -> list[TableStatus]:
     """The selected tables in topological order, then (when all are asked for) those whose file is gone. Raises UnknownSelection."""
-    last = session.last_results()
+    last = session.state.last_results(session.environment)
     lake_state = session.lake.state()
     options = RunOptions(include=tuple(selection), exclude=tuple(exclude))
     plan = make_plan(session.project, options, lake_state, session.started_now(), {table: result.status for table, (_, result) in last.items()})

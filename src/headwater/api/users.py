@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
+    from headwater.security.accounts import TokenInfo, UserInfo
     from headwater.security.audit import AuditFilter, AuditLog, AuditRow, Verification
     from headwater.security.principals import Principal
     from headwater.security.requests import AccessRequest, AccessRequests, RequestState
     from headwater.security.review import Review
-    from headwater.security.users import TokenInfo, UserInfo, Users
+    from headwater.security.users import Users
     from headwater.spec.policies import Action
     from headwater.state import StateStore
 
@@ -42,7 +43,7 @@ TOKEN_VARIABLE: Final = "HEADWATER_TOKEN"
 
 def open_state(loaded: LoadedProject) -> StateStore:
     """The state store of a project's environment. Raises StateError kinds, UnresolvedReference."""
-    from headwater.state import StateStore  # and with it SQLAlchemy
+    from headwater.state import StateStore
 
     url = resolve(loaded.config.state, project_dir=loaded.directory, environ=loaded.environ, security=loaded.config.security)
     return StateStore.open(url, loaded.directory)
@@ -146,6 +147,10 @@ class UsersRoom(Room):
             said = [word for word, is_so in (("admin", admin), ("service", service), ("oidc", oidc)) if is_so]
             self._note(state, caller, "user", f"add {name}{''.join(f' {word}' for word in said)}{''.join(f' group={group}' for group in groups)}")
             return made
+
+    def unknown_groups(self, groups: Iterable[str]) -> Sequence[str]:
+        """Those of the groups that no policy names: they bring no rights."""
+        return sorted(set(groups) - set(self._loaded.policies.groups))
 
     def passwd(self, name: str, password: str | None = None, *, must_rotate: bool = False) -> str | None:
         """A new password; gives the one made where none is given. Sessions of the old one end. Raises UsageError, PasswordRefused."""
@@ -385,8 +390,12 @@ class AuditRoom(Room):
 
     def hold(self) -> None:
         """`anchor`, where there is something to hold; for after a run. What keeps it from being done now doesn't matter: the next run does it."""
+        from headwater.security.audited import noted_head
+
         try:
-            self.anchor()
+            self._settle()
+            if noted_head(self._session().state) is not None:
+                self.anchor()
         except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable, ProtectionError, MissingDependency):
             pass
 

@@ -8,7 +8,7 @@ import gc
 
 def main() -> None:
     """The installed command `headwater`."""
-    gc.set_threshold(50_000, 20, 50)  # half a million objects come with the imports: looking through them for garbage takes a tenth of the time
+    gc.set_threshold(250_000, 20, 50)  # half a million objects come with the imports: looking through them for garbage takes a tenth of the time
     atexit.register(gc.freeze)  # so that the interpreter doesn't look through all of them once more before it ends
     from headwater.cli.app import app
 

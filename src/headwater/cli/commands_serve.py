@@ -38,6 +38,9 @@ def serve(
     Who may come in are the users (`headwater user add`); what they see, the policies say. With TLS but on this machine alone. Goes on until
     Ctrl-C; policies and definitions that change on disk are taken up while it runs.
     """
+    from headwater.serving.limits import hold_memory
+
+    hold_memory()
     project = session.project
 
     def told(door: OpenDoor) -> None:

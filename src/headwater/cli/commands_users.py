@@ -14,7 +14,7 @@ from headwater.cli.screen import screen
 from headwater.cli.session import Commands, Session, command
 
 if TYPE_CHECKING:
-    from headwater.security.users import TokenInfo
+    from headwater.security.accounts import TokenInfo
 
 PANEL = "Access"
 
@@ -59,6 +59,8 @@ def user_add(
     Without any user the lake is open to its owner alone, who has the credentials of catalog and data. What a user may see is said by
     policies/*.yaml: without a grant, nothing.
     """
+    for unknown in session.project.users.unknown_groups(group or ()):
+        screen.note(f"no policy says what the group {unknown} brings: groups: {{{unknown}: {{roles: [..]}}}} in policies/*.yaml")
     made = session.project.users.add(name, admin=admin, service=service, groups=group or (), password=_password(password_stdin), oidc=oidc)
     if made is not None:
         _show_once(f"the password of {name}", made)
@@ -142,7 +144,7 @@ def user_list(session: Session, format: FormatOption = ListFormat.table, json: J
         [
             one.name,
             f"{one.kind}, admin" if one.is_admin else one.kind,
-            ", ".join(one.groups) or "-",
+            ", ".join(f"{membership.group} ({membership.origin})" for membership in one.memberships) or "-",
             "by a provider" if one.oidc_subject is not None else one.password,
             one.tokens,
             "disabled" if one.is_disabled else "locked" if one.locked_until is not None else "must change password" if one.must_rotate else "ok",

@@ -11,7 +11,7 @@ SelectionArgument = Annotated[
     typer.Argument(
         metavar="SELECT",
         help="Which tables: a name, staging.*, +NAME (with what it is built from), NAME+ (with what is built from it), 2+NAME, tag:T, source:S, "
-        "path:FOLDER, state:modified, result:error. Several are united, a comma intersects. Without any: all.",
+        "export:E, path:FOLDER, state:modified, result:error. Several are united, a comma intersects. Without any: all.",
         show_default=False,
     ),
 ]

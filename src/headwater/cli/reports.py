@@ -45,9 +45,14 @@ def ago(moment: datetime | None) -> str:
 
 
 def listing(tables: Sequence[ListedTable]) -> Rows:
-    return ["TABLE", "KIND", "FROM", "TAGS", "FILE"], [
+    rows: list[list[object]] = [
         [table.table, table.kind, ", ".join(map(str, table.inputs)) or "-", ", ".join(table.tags) or "-", table.path] for table in tables
     ]
+    columns = ["TABLE", "KIND", "FROM", "TAGS", "FILE"]
+    if any(table.exports for table in tables):
+        columns.append("EXPORTS")
+        rows = [[*row, ", ".join(table.exports) or "-"] for row, table in zip(rows, tables, strict=True)]
+    return columns, rows
 
 
 def sources(found: Sequence[ListedSource]) -> Rows:

@@ -49,7 +49,7 @@ _UNLIMITED = 100_000
 
 def _is_plain(stream: TextIO) -> bool:
     """Whether it is a file or another program that wants neither colours nor lines folded: rich need not even be imported."""
-    return not stream.isatty() and not any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS"))
+    return not stream.isatty() and not any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 class Screen:
@@ -65,7 +65,7 @@ class Screen:
         if known is None or known.file is not stream:
             from rich.console import Console
 
-            width = None if stream.isatty() or "COLUMNS" in os.environ else _UNLIMITED
+            width = None if stream.isatty() else _UNLIMITED  # a width that a terminal left in the environment isn't this stream's
             known = self._consoles[name] = Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=width is not None)
         return known
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from headwater.governance.lineage_graph import WHOLE, Direction, EdgeKind, LineageGraph, Trace
-from headwater.spec.names import ColumnName, TableName
+from headwater.spec.names import EXPORTS_SCHEMA, ColumnName, TableName
 
+_EXPORT = f"{EXPORTS_SCHEMA}."
 _HEADINGS = {"upstream": "comes from", "downstream": "leads to"}
 _ESCAPED = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;", "\\": "#92;", "\n": " ", "\r": " "}
 
@@ -66,6 +67,12 @@ def as_json(graph: LineageGraph, traces: Sequence[Trace]) -> list[dict[str, Any]
     return documents
 
 
+def _shown(name: TableName | ColumnName) -> str:
+    """As people know it: exports stand in the graph as tables of a schema of their own."""
+    text = str(name)
+    return f"export:{text.removeprefix(_EXPORT)}" if text.startswith(_EXPORT) else text
+
+
 def _parts(column: ColumnName) -> dict[str, str]:
     return {"schema": column.table.schema, "table": column.table.name, "column": column.column}
 
@@ -78,7 +85,7 @@ def render_tree(graph: LineageGraph, trace: Trace) -> str:
 
     Columns that only decided the rows stand below `rows of schema.table`. Below the tree, the tables whose lineage is only conservative.
     """
-    lines = [f"{trace.start} {_HEADINGS[trace.direction]}"]
+    lines = [f"{_shown(trace.start)} {_HEADINGS[trace.direction]}"]
     branches = _Branches(graph, trace)
     roots = graph.starts(trace.start)
     if isinstance(trace.start, ColumnName):
@@ -89,7 +96,7 @@ def render_tree(graph: LineageGraph, trace: Trace) -> str:
     if len(lines) == 1:
         lines.append("└── nothing")
     met = {*trace.tables, trace.start.table if isinstance(trace.start, ColumnName) else trace.start}
-    reasons = [f"{table}: {reason}" for table, reason in sorted(graph.incomplete.items()) if table in met]
+    reasons = [f"{_shown(table)}: {reason}" for table, reason in sorted(graph.incomplete.items()) if table in met]
     if reasons:
         lines += ["columns that can't be traced count as coming from every column:", *(f"  {reason}" for reason in reasons)]
     return "\n".join(lines)
@@ -136,9 +143,13 @@ class _Branches:
 
     def _label(self, column: ColumnName, kind: EdgeKind | None) -> str:
         if column.column != WHOLE:
-            return str(column) + (" (decides rows)" if kind == "influence" else "")
+            return _shown(column) + (" (decides rows)" if kind == "influence" else "")
         is_rows = kind is None or (kind == "influence" and self._direction == "downstream")
-        return f"rows of {column.table}" if is_rows else f"{column.table}, any column" + (" (decides rows)" if kind == "influence" else "")
+        return (
+            f"rows of {_shown(column.table)}"
+            if is_rows
+            else f"{_shown(column.table)}, any column" + (" (decides rows)" if kind == "influence" else "")
+        )
 
 
 # -- mermaid ---------------------------------------------------------------------------------------------------------
@@ -155,7 +166,7 @@ def render_mermaid(traces: Sequence[Trace]) -> str:
         columns.setdefault(column.table, {})[column] = number
     lines = ["flowchart LR"]
     for index, (table, inside) in enumerate(columns.items()):
-        lines.append(f'    subgraph t{index}["{_escaped(str(table))}"]')
+        lines.append(f'    subgraph t{index}["{_escaped(_shown(table))}"]')
         for column, name in inside.items():
             lines.append(f'        {name}(["all columns"])' if column.column == WHOLE else f'        {name}["{_escaped(column.column)}"]')
         lines.append("    end")

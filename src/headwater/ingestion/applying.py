@@ -153,10 +153,10 @@ def apply_merge(bench: Bench, batch: Batch, current: Current | None) -> Outcome:
         return Outcome()
     stored = bench.scalar(sql.count_stored(changes.relation, current.relation, batch.key))
     if batch.deleted is None or not bench.scalar(f"SELECT count(*) FROM {changes.relation} WHERE {batch.deleted}"):
-        return Outcome(changes, DeleteKeys(batch.key, changes) if stored else None, stored)
+        return Outcome(changes, DeleteKeys(batch.key, changes, stored) if stored else None, stored)
     keys = bench.stage(f"SELECT {sql.listed(batch.key)} FROM {changes.relation}", as_files=False)
     upserts = bench.stage(f"SELECT * FROM {changes.relation} WHERE NOT {batch.deleted}", is_final=True)
-    return Outcome(upserts if upserts.rows else None, DeleteKeys(batch.key, keys), stored)
+    return Outcome(upserts if upserts.rows else None, DeleteKeys(batch.key, keys, stored), stored)
 
 
 def valid_type(cursor_type: str | None) -> str:

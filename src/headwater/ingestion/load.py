@@ -149,6 +149,7 @@ class _Load:
         found = self.connector.read(self._request(position))
         if not found.portions:
             return self._without_rows(found)
+        self.bench.lake.engine.use_all_threads()
         read = self._land(found, small=position is not None and self.uses_cursor)
         if read is not None and self._order_decides(read):
             # which of two rows of a key was read last can be told only of rows in memory: read once more

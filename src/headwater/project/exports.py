@@ -26,6 +26,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 def read_exports(files: Iterable[ProjectFile], values: Mapping[str, VarValue], tables: Collection[TableName], report: Report) -> dict[str, Export]:
     """All exports by name. `tables` are those of the project, also with mistakes of their own. What is wrong goes to the report."""
     found: dict[str, Export] = {}
+    renamed: list[tuple[Export, Location]] = []
     for file in files:
         document = read_document(file.text, file.path, report, values=values) if file.is_readable else None
         if document is None or document.value is None:
@@ -48,7 +49,25 @@ def read_exports(files: Iterable[ProjectFile], values: Mapping[str, VarValue], t
                 report.add("duplicate-export", f"the export {name} is defined in {other.path} too", place, expected="one definition")
                 continue
             found[export.name] = export
+            if export.renamed_from is not None:
+                renamed.append((export, document.locate(["exports", name, "renamed_from"])))
+    _check_renames(found, renamed, report)
     return found
+
+
+def _check_renames(exports: Mapping[str, Export], renamed: Iterable[tuple[Export, Location]], report: Report) -> None:
+    """`renamed_from` names an export that is gone, and no two exports take over the same one."""
+    names = {name.lower() for name in exports}
+    heirs: dict[str, str] = {}
+    for export, place in renamed:
+        former = str(export.renamed_from)
+        if former.lower() in names:
+            what = f"the export {export.name} is renamed from {former}, and {former} is still defined"
+            report.add("bad-rename", what, place, expected="the name of an export that is gone")
+        elif former.lower() in heirs:
+            what = f"the exports {export.name} and {heirs[former.lower()]} are both renamed from {former}"
+            report.add("bad-rename", what, place, expected="one heir")
+        heirs.setdefault(former.lower(), export.name)
 
 
 def check_exports(exports: Mapping[str, Export], policies: Policies, report: Report) -> None:
@@ -74,7 +93,7 @@ def _read(name: str, value: Any, document: Document, tables: Collection[TableNam
     if not isinstance(value, dict):
         report.add("bad-value", f"the export {name} is a mapping", place([], True), expected="`table:`, `as:` and `to:`")
         return None
-    for key in ("options", "name", "path"):
+    for key in ("options", "name", "path", "former_columns"):
         if key in value:
             report.add("unknown-key", f"there is no key {key!r} here", place([key], True), expected=f"one of {', '.join(keys_of(Export))}")
             value = {other: item for other, item in value.items() if other != key}

@@ -104,6 +104,11 @@ class LoadedProject:
             raise UnknownSelection(f"there is no export {name!r}", hint=f"did you mean {guess}?" if guess else "headwater export list shows them")
         return found
 
+    @property
+    def export_tables(self) -> dict[str, TableName]:
+        """The exports by name, each with the table it sends, in order."""
+        return {name: self.find(export.table_name) for name, export in sorted(self.exports.items())}
+
     def fingerprint(self, table: TableName) -> str:
         """What makes the table's rows, as a hash: when it differs from the deployed one, the table is stale. Descriptions and checks don't count."""
         return self._fingerprints.of(table)

@@ -173,7 +173,7 @@ _SET_BY_LOADER = {
     "UnitTest": {"path", "line"},
     "Grant": {"action", "on"},
     "Deny": {"action", "on"},
-    "Export": {"name", "path", "options"},
+    "Export": {"name", "path", "options", "former_columns"},
 }
 #: Words that stand in the place of a key.
 _WRITTEN_INSTEAD: dict[str, tuple[str, ...]] = {"Grant": ACTIONS, "Deny": ACTIONS}

@@ -181,7 +181,9 @@ def _export_forms(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
         "properties": {name: {"$ref": f"#/$defs/{target.__name__}"} for name, target in TARGETS.items()},
     }
     names = {"type": "array", "items": {"type": "string"}}
-    properties["columns"] = {"anyOf": [{"type": "object", "additionalProperties": {"type": ["string", "null"]}}, names]}
+    text = {"type": "string"}
+    column = {"type": "object", "additionalProperties": False, "properties": {"to": text, "renamed_from": text}}
+    properties["columns"] = {"anyOf": [{"type": "object", "additionalProperties": {"anyOf": [{"type": ["string", "null"]}, column]}}, names]}
     definitions["Export"]["required"] = ["table", "as", "to"]
     schema["properties"]["exports"] = {"type": ["object", "null"], "additionalProperties": {"$ref": "#/$defs/Export"}}
 

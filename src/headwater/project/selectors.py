@@ -1,4 +1,5 @@
-"""Selectors: `marts.revenue`, `+x`, `2+x+`, `staging.*+`, `source:shop.orders`, `tag:daily`, `path:models/marts`, `state:modified`, `result:error`.
+"""Selectors: `marts.revenue`, `+x`, `2+x+`, `staging.*+`, `source:shop.orders`, `export:crm`, `tag:daily`, `path:models/marts`,
+`state:modified`, `result:error`.
 
 Several selectors unite; a comma inside one intersects: `tag:daily,+marts.revenue`.
 """
@@ -9,13 +10,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from headwater.errors import UnknownSelection
 from headwater.project.graph import Graph
 from headwater.project.problems import nearest, nearest_table
 from headwater.spec.names import TableName
 
-_METHODS = ("source", "tag", "path", "state", "result")
+_METHODS = ("source", "export", "tag", "path", "state", "result")
 _STATES = ("modified", "new", "unchanged")
 _RESULTS = {
     "error": {"failed"},
@@ -27,6 +29,7 @@ _RESULTS = {
     "success": {"succeeded"},
     "succeeded": {"succeeded"},
 }
+_NO_EXPORTS: Mapping[str, TableName] = MappingProxyType({})
 _TERM = re.compile(r"^(?:(\d*)(\+))?(.*?)(?:(\+)(\d*))?$", re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -35,9 +38,11 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 class Known:
     """What selectors may ask beside the graph. None where it isn't known: asking for it is an error then.
 
+    `exports` are those of the project, each with the table it sends.
     `deployed` and `fingerprints` decide `state:`; `results` (the newest status of each table's task) decides `result:`.
     """
 
+    exports: Mapping[str, TableName]
     deployed: Mapping[TableName, str] | None = None
     fingerprints: Mapping[TableName, str] | Callable[[TableName], str] | None = None
     results: Mapping[TableName, str] | None = None
@@ -48,17 +53,19 @@ def select(
     include: Sequence[str],
     exclude: Sequence[str] = (),
     *,
+    exports: Mapping[str, TableName] = _NO_EXPORTS,
     deployed: Mapping[TableName, str] | None = None,
     fingerprints: Mapping[TableName, str] | Callable[[TableName], str] | None = None,
     results: Mapping[TableName, str] | None = None,
 ) -> tuple[TableName, ...]:
     """The tables selected, in topological order. No `include` selects all.
 
-    `deployed` holds the fingerprint of each table as last built, `fingerprints` those of today, `results` the status of each table's last task.
+    `exports` are the project's, each with its table. `deployed` holds the fingerprint of each table as last built, `fingerprints` those of today,
+    `results` the status of each table's last task.
     Raises UnknownSelection, with the nearest valid name, for a selector that is malformed or names nothing; only `state:` and `result:` may
     come out empty.
     """
-    known = Known(deployed, fingerprints, results)
+    known = Known(exports, deployed, fingerprints, results)
     chosen: set[TableName] = set(graph.nodes) if not include else set()
     for selector in include:
         chosen |= _evaluate(graph, selector, known)
@@ -116,6 +123,8 @@ def _core(graph: Graph, core: str, known: Known) -> set[TableName]:
     match method:
         case "source":
             return _by_source(graph, value)
+        case "export":
+            return _by_export(graph, value, known)
         case "tag":
             return _by_tag(graph, value)
         case "path":
@@ -165,6 +174,14 @@ def _by_source(graph: Graph, value: str) -> set[TableName]:
         candidates = {node.source for node in streams.values()} | {str(table) for table in streams}
         raise _unknown(f"there is no source or stream {value!r}", guess=_prefixed("source", nearest(value, candidates)))
     return found
+
+
+def _by_export(graph: Graph, value: str, known: Known) -> set[TableName]:
+    """The tables that exports of that name send."""
+    tables = [table for name, table in known.exports.items() if fnmatchcase(name.lower(), value.lower())]
+    if not tables:
+        raise _unknown(f"there is no export {value!r}", guess=_prefixed("export", nearest(value, known.exports)))
+    return {found for table in tables if (found := graph.find(table)) is not None}
 
 
 def _by_tag(graph: Graph, value: str) -> set[TableName]:

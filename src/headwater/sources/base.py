@@ -36,8 +36,15 @@ class ConnectorBase:
     @property
     def connection(self) -> Connection:
         """A connection of the private engine: for metadata and samples, never for whole tables."""
+        return self._opened()
+
+    def load(self, extension: str) -> None:
+        """Loads an extension into the private engine; quick when asked before anything else is asked of `connection`."""
+        self._opened(extension).load(extension)
+
+    def _opened(self, *extensions: str) -> Connection:
         if self._connection is None:
-            self._engine = Engine(temp_directory=self.temp_dir)
+            self._engine = Engine(temp_directory=self.temp_dir, extensions=extensions)
             self._connection = self._engine.connection()
         return self._connection
 

@@ -157,7 +157,7 @@ class DatabaseConnector(ConnectorBase):
 
     def own_alias(self) -> str:
         if self._alias is None:
-            self.connection.load(self.extension)
+            self.load(self.extension)
             alias = unique_name(self.type)
             for statement in self.attach(alias):
                 self.run(statement)

@@ -99,7 +99,48 @@ class NatsTarget(Resource):
     ca: str | None = None
 
 
-Target = PostgresTarget | MySqlTarget | HttpTarget | FilesTarget | RedisTarget | NatsTarget
+class RabbitMqTarget(Resource):
+    """An exchange of a RabbitMQ server, or one of its queues: one message a row, kept on disk by the queues that take it."""
+
+    url: str
+    exchange: str = ""
+    routing_key: str | None = None
+    queue: str | None = None
+    ca: str | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> RabbitMqTarget:
+        if self.routing_key is None and self.queue is None:
+            raise ValueError("where messages go isn't said; expected `queue`, or `exchange` and `routing_key`")
+        if not self.exchange and None not in (self.routing_key, self.queue):
+            raise ValueError("without an exchange messages go to the queue itself; expected `queue` or `routing_key`")
+        return self
+
+
+class MqttTarget(Resource):
+    """A topic of an MQTT broker: one message a row, with quality of service 1. With `retain` the broker keeps the newest of each topic."""
+
+    url: str
+    topic: str
+    retain: bool = False
+    version: Literal["5", "3.1.1"] = "5"
+    client_id: str = ""
+    ca: str | None = None
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("topic")
+    @classmethod
+    def _is_topic(cls, value: str) -> str:
+        if not value or any(sign in value for sign in "+#\0"):
+            raise ValueError(f"{value!r} can't be published to; expected a topic without + and #")
+        return value
+
+
+Target = PostgresTarget | MySqlTarget | HttpTarget | FilesTarget | RedisTarget | NatsTarget | RabbitMqTarget | MqttTarget
 #: Destinations that come with Headwater; others are found by their entry point in the group `headwater.destinations`.
 TARGETS: Final[dict[str, type[Resource]]] = {
     "postgres": PostgresTarget,
@@ -108,16 +149,19 @@ TARGETS: Final[dict[str, type[Resource]]] = {
     "files": FilesTarget,
     "redis": RedisTarget,
     "nats": NatsTarget,
+    "rabbitmq": RabbitMqTarget,
+    "mqtt": MqttTarget,
 }
 #: Rows of a batch where the export doesn't say.
-BATCH_ROWS: Final = {"postgres": 5_000, "mysql": 1_000, "http": 200, "files": 100_000, "redis": 500, "nats": 500}
+BATCH_ROWS: Final = {"postgres": 5_000, "mysql": 1_000, "http": 200, "files": 100_000, "redis": 500, "nats": 500, "rabbitmq": 500, "mqtt": 500}
 
 
 class Export(Resource):
     """One table written to one destination: only what changed since the last time, as `as` sees it.
 
-    `columns` are names in the table with their names at the destination; empty: all that the principal sees, by their own names. References in
-    `options` (those of the destination) are resolved when it is connected to.
+    `columns` are names in the table with their names at the destination; empty: all that the principal sees, by their own names. `former_columns`
+    are those of the destination that had another name there before, with that name. References in `options` (those of the destination) are
+    resolved when it is connected to.
     """
 
     name: str = ""
@@ -128,6 +172,8 @@ class Export(Resource):
     to: str
     options: dict[str, Any] = Field(default_factory=dict)
     columns: dict[str, str] = Field(default_factory=dict)
+    former_columns: dict[str, str] = Field(default_factory=dict)
+    renamed_from: str | None = None
     deletes: Literal["delete", "ignore", "fail"] = "delete"
     batch: int | None = Field(default=None, ge=1, le=1_000_000)
     rate: Rate | None = None
@@ -139,6 +185,26 @@ class Export(Resource):
     tags: Strings = ()
     #: Where it is defined, relative to the project; set by the loader.
     path: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_former_columns(cls, value: Any) -> Any:
+        """Splits `{email: {to: mail, renamed_from: e_mail}}` into what is sent and what it was called."""
+        columns = value.get("columns") if isinstance(value, dict) else None
+        if not isinstance(columns, dict) or not any(isinstance(target, dict) for target in columns.values()):
+            return value
+        targets, former = {}, {}
+        for name, target in columns.items():
+            if not isinstance(target, dict):
+                targets[name] = target
+                continue
+            wrong = next((key for key in target if key not in ("to", "renamed_from")), None)
+            if wrong is not None or not all(isinstance(text, str) for text in target.values()):
+                raise ValueError(f"the column {name!r} is its name there, or `to` and `renamed_from`")
+            targets[name] = target.get("to", str(name))
+            if "renamed_from" in target:
+                former[targets[name]] = target["renamed_from"]
+        return {**value, "columns": targets, "former_columns": former}
 
     @field_validator("columns", mode="before")
     @classmethod

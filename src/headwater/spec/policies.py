@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from headwater.spec._base import Resource, Strings
+from headwater.spec._base import Resource, Size, Strings
 from headwater.spec.names import SYSTEM_SCHEMA, ColumnName, TableName
 
 Action = Literal["select", "export", "run", "publish", "quarantine", "audit", "detokenize", "approve", "admin"]
@@ -27,6 +27,8 @@ _NEEDS_ARGUMENT = frozenset({"generalise", "noise"})
 #: What dates are generalised to, from the finest on.
 DATE_PARTS: Final = ("hour", "day", "week", "month", "quarter", "year", "decade", "century")
 _DOMAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+#: Bytes: with less, the lake itself can hardly be read.
+LEAST_MEMORY: Final = 32 * 2**20
 PARTIAL_FORMS: Final = ("email", "phone", "card")
 
 
@@ -222,11 +224,18 @@ class Grant(Resource):
         return self
 
 
+def _enough(memory: int) -> int:
+    if memory < LEAST_MEMORY:
+        raise ValueError("expected 32MiB at least")
+    return memory
+
+
 class Limits(Resource):
     """What one query, or one principal at a time, may take; left out: no limit of its own."""
 
     rows: int | None = Field(default=None, ge=1)
     bytes: int | None = Field(default=None, ge=1)
+    memory: Annotated[Size, AfterValidator(_enough)] | None = None
     seconds: float | None = Field(default=None, gt=0)
     concurrency: int | None = Field(default=None, ge=1)
 

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import pytest
 
-from headwater.engine import Engine
 from headwater.errors import SourceError, SourceUnreachable, StreamNotFound, UserCodeError
 from headwater.sources.connector import Connector, ConnectorContext, CursorBound, ReadRequest, Scan
 from headwater.sources.running import scan_ready
 from headwater.spec.sources import Stream
-from headwater.testing.reading import attached_databases, read_rows
+from headwater.testing.reading import attached_databases, engine_for, read_rows
 
 #: What a connector under test must hold in its known stream: one of each plain type, nulls, quotes, other scripts, big numbers, an empty text.
 KNOWN_ROWS: Final[tuple[dict[str, Any], ...]] = (
@@ -137,7 +136,7 @@ class ConnectorContract:
 
     def test_two_reads_run_side_by_side(self, opened: Connector) -> None:
         readings = [opened.read(self.request()), opened.read(self.request())]
-        with Engine() as engine, engine.connection() as first, engine.connection() as second:
+        with engine_for(*readings) as engine, engine.connection() as first, engine.connection() as second:
             for one, two in zip(readings[0].portions, readings[1].portions, strict=True):
                 if not isinstance(one.data, Scan) or not isinstance(two.data, Scan):
                     continue
@@ -162,9 +161,10 @@ class ConnectorContract:
         assert len(read_rows(opened.read(self.request(limit=2)))) == 2
 
     def test_a_scan_takes_down_what_it_set_up(self, opened: Connector) -> None:
-        with Engine() as engine, engine.connection() as connection:
+        reading = opened.read(self.request())
+        with engine_for(reading) as engine, engine.connection() as connection:
             before = attached_databases(engine)
-            for portion in opened.read(self.request()).portions:
+            for portion in reading.portions:
                 if isinstance(portion.data, Scan):
                     with scan_ready(connection, portion.data) as sql:
                         connection.execute(sql).fetchall()

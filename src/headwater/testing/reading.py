@@ -12,13 +12,19 @@ from headwater.spec.names import FILE_COLUMN, quote
 _TECHNICAL = (FILE_COLUMN, "_hw_position")
 
 
+def engine_for(*readings: Reading) -> Engine:
+    """An engine with the extensions that the readings' scans ask for: loaded when it is made, they take no time."""
+    scans = [portion.data for reading in readings for portion in reading.portions if isinstance(portion.data, Scan)]
+    return Engine(extensions=[*dict.fromkeys(extension for scan in scans for extension in scan.extensions)])
+
+
 def read_rows(reading: Reading, *, keep_technical: bool = False, cast: bool = True) -> list[dict[str, Any]]:
     """All rows of a reading, portion by portion, text cast to the suggested types (not with `cast=False`).
 
     Raises what a load would: SourceErrors, and SqlDataError for text that isn't what was suggested. Leaves nothing attached.
     """
     rows: list[dict[str, Any]] = []
-    with Engine() as engine, engine.connection() as connection:
+    with engine_for(reading) as engine, engine.connection() as connection:
         for portion in reading.portions:
             if not isinstance(portion.data, Scan):
                 for batch in portion.data.open():
@@ -40,7 +46,7 @@ def read_rows(reading: Reading, *, keep_technical: bool = False, cast: bool = Tr
 def read_rejects(reading: Reading) -> list[tuple[str, str, str]]:
     """What the readers had to leave out of a reading: (raw line, reason, position), in order of position."""
     rejects: list[tuple[str, str, str]] = []
-    with Engine() as engine, engine.connection() as connection:
+    with engine_for(reading) as engine, engine.connection() as connection:
         for portion in reading.portions:
             if isinstance(portion.data, Scan) and portion.data.rejects_sql is not None:
                 with scan_ready(connection, portion.data) as sql:

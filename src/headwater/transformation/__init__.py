@@ -5,7 +5,9 @@ What is named here is imported when it is first used: a plan asks for the clock 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headwater.spec.lazily import importing
 
 if TYPE_CHECKING:
     from headwater.transformation.build import build_model, kept_columns
@@ -38,11 +40,4 @@ __all__ = [
     "show",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            from importlib import import_module
-
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = importing(__name__, _MODULES)

@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headwater.project.lineage.derive import derive_lineage
-from headwater.project.lineage.statement import Columns, ColumnsOf
 from headwater.spec.lineage import Lineage
 from headwater.spec.names import ColumnName, TableName
+
+if TYPE_CHECKING:
+    from headwater.project.lineage.statement import Columns, ColumnsOf
 
 #: To be raised whenever what is derived, or how an entry is written, changes.
 _FORMAT = 1
@@ -44,6 +45,8 @@ class LineageCache:
             if entry["inputs"] == _inputs_key({table: columns_of(table) for table in asked}):
                 self._now[key] = entry
                 return _decoded(entry["lineage"])
+        from headwater.project.lineage.derive import derive_lineage
+
         known: dict[TableName, Columns | None] = {}
 
         def asking(table: TableName) -> Columns | None:

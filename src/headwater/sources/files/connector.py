@@ -199,7 +199,7 @@ class FilesConnector(ConnectorBase):
         return (f"CREATE TEMPORARY SECRET {name} (TYPE s3, {options}, SCOPE {quote_literal(scope)})",), (f"DROP SECRET IF EXISTS {name}",)
 
     def _prepare_s3(self, path: str) -> None:
-        self.connection.load("httpfs")
+        self.load("httpfs")
         scope = _scope(path)
         if scope not in self._scopes:
             for statement in self._s3_secret(scope)[0]:
@@ -277,7 +277,7 @@ class FilesConnector(ConnectorBase):
             case "parquet":
                 return plan_parquet(plan, files)
             case _:
-                self.connection.load("excel")
+                self.load("excel")
                 return plan_excel(plan, files)
 
     def _file_plan(self, request: ReadRequest, format: str, files: Sequence[ReadableFile], options: Mapping[str, Any]) -> FilePlan:

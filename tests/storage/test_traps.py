@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,40 @@ def test_a_table_may_have_more_columns_than_a_table_of_the_catalog(both_lakes: L
     for as_files in (True, False):
         put(both_lakes, select, as_files=as_files)
     assert [row[-1] for row in rows(both_lakes)] == [2001, 2001]
+
+
+def _deleted_rows_that_a_transaction_sees(lake: Lake) -> int:
+    """Of 100 rows, some of which are deleted and come anew while a transaction reads: how many it sees twice."""
+    others = TableName("shop", "others")
+    for table in (T, others):
+        put(lake, "SELECT range AS id FROM range(100)", table)
+        for number in (1, 2):
+            replaced = change(lake, f"SELECT {number} AS id", table)
+            assert replaced.staged is not None
+            lake.commit([replace(replaced, delete=DeleteKeys(("id",), replaced.staged))])
+    with lake.engine.connection() as reader:
+        reader.execute("BEGIN")
+        count = f"SELECT count(*) - count(DISTINCT id) FROM {lake.database}.{T.sql}"
+        assert reader.execute(count).scalar() == 0
+        put(lake, None, delete=DeleteWhere("id = 3"))
+        seen = reader.execute(count).scalar()
+        reader.execute("COMMIT")
+        assert reader.execute(count).scalar() == 0
+    return int(seen or 0)
+
+
+def test_rows_deleted_before_do_not_come_back_while_another_commit_replaces_their_list(both_places: Place) -> None:
+    both_places.threads = 2
+    assert _deleted_rows_that_a_transaction_sees(both_places.open()) == 0
+
+
+def test_scans_of_a_sqlite_catalog_by_several_threads_still_see_several_moments(place: Place) -> None:
+    """The setting that `storage.catalog` makes against it can go when this fails."""
+    place.threads = 2
+    lake = place.open()
+    with lake.engine.connection() as connection:
+        connection.execute("SET GLOBAL sqlite_disable_multithreaded_scans = false")
+    assert _deleted_rows_that_a_transaction_sees(lake) == 2
 
 
 def test_a_delete_that_matches_nothing_still_conflicts(both_places: Place) -> None:

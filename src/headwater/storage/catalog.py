@@ -271,6 +271,10 @@ def attach(engine: Engine, address: CatalogAddress, config: LakeConfig, name: st
             connection.execute("SET GLOBAL temp_file_encryption = true")
         # a failed COMMIT must come back to us instead of being tried again by DuckLake with what we read before (commit.py)
         connection.execute("SET GLOBAL ducklake_max_retry_count = 0")
+        if address.kind == "sqlite":
+            # with several threads each scan of a catalog's table looks at a moment of its own, and only at the rows whose numbers were given out when
+            # the transaction began: a commit in between that replaces a list of deleted rows hides that list, and all rows on it come back
+            connection.execute("SET GLOBAL sqlite_disable_multithreaded_scans = true")
         _attach_patiently(connection, f"ATTACH {quote_literal(target)} AS {quote(name)} ({', '.join(options)})", address, create=create)
     if is_new and address.path is not None:
         _keep_to_owner(address.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from loading_kit import Loads, TableConnector, WholeTableConnector, source_of
 
 from headwater.engine import Engine
+from headwater.sources import Reading, ReadRequest
 from headwater.spec.project import LakeConfig
 from headwater.spec.sources import Source
 from headwater.storage import LAKE_EXTENSIONS, Lake
@@ -203,3 +205,30 @@ def test_a_change_repeated_after_a_crash_before_the_commit_is_made_once(loads: L
     loads.prepare(connector, source)  # the process dies here
     loads.load(connector, source)
     assert loads.rows("id") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("disposition", ["append", "replace", "merge"])
+def test_what_did_not_come_as_it_stands_at_the_source_is_read_anew_and_counted_once(loads: Loads, disposition: str) -> None:
+    class Misread(TableConnector):
+        """Gives zeros at first, and knows better when it is asked."""
+
+        def read(self, request: ReadRequest) -> Reading:
+            reading = super().read(request)
+            if not request.may_repeat:
+                return reading
+            true, self.rows = self.rows, [{**row, "v": 0} for row in self.rows]
+
+            def must_repeat() -> bool:
+                self.rows = true
+                return True
+
+            return replace(reading, must_repeat=must_repeat)
+
+    connector = Misread(pa.schema([("id", pa.int64()), ("v", pa.int64())]), [{"id": 1, "v": 10}, {"id": 2, "v": 20}])
+    stream = {"function": "f", "write_disposition": disposition, **({"primary_key": "id"} if disposition == "merge" else {})}
+    loaded = loads.load(connector, source_of(stream))
+    assert loads.rows("id, v") == [(1, 10), (2, 20)]
+    assert loaded.change is not None
+    assert loaded.change.load.rows_read == 2
+    assert [request.may_repeat for request in connector.requests] == [True, False]
+    assert loads.staged_files() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -282,6 +283,24 @@ def test_discovery_gives_keys_in_order_estimates_and_decimals_that_fit(postgres:
     assert found.rows == 2
     assert found.definition == {"table": f'{schema}."Odd.Name"', "primary_key": ["a", "b"], "columns": {"price": "decimal(38,4)"}}
     assert len(read_rows(postgres.read(ReadRequest("odd", Stream.model_validate(dict(found.definition)))))) == 2
+
+
+def test_nan_found_beside_the_reading_makes_it_be_repeated(postgres: PostgresConnector, schema: str) -> None:
+    with psycopg.connect(require_postgres(), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE {schema}.beside AS SELECT 1 AS id, 1.5::numeric(10,2) AS v")
+        asked = replace(request(table=f"{schema}.beside"), may_repeat=True)
+        sound = postgres.read(asked)
+        assert [row["v"] for row in read_rows(sound)] == [Decimal("1.50")]
+        assert sound.must_repeat is not None
+        assert not sound.must_repeat()
+        connection.execute(f"INSERT INTO {schema}.beside VALUES (2, 'NaN')")
+    first = postgres.read(asked)
+    assert [row["v"] for row in read_rows(first)] == [Decimal("1.50"), Decimal("0.00")]
+    assert first.must_repeat is not None
+    assert first.must_repeat()
+    second = postgres.read(asked)
+    assert second.must_repeat is None
+    assert [row["v"] for row in read_rows(second, cast=False)] == ["1.50", "NaN"]
 
 
 def test_the_look_for_nan_can_be_left_out(postgres: PostgresConnector, schema: str) -> None:

@@ -65,7 +65,8 @@ class CursorBound:
 class ReadRequest:
     """One read of one stream. `position` is the merged value of what was committed (None at the first load, or on a full reload).
 
-    `columns`: names to read (None for all). `columns_types`: the contract's declared types by column, where given. `limit` rows for previews.
+    `column_types`: the contract's declared types by column, where given. `limit` rows for previews. `may_repeat`: the caller asks the reading's
+    `must_repeat`, so what is dear to look for beforehand may be looked for while the rows flow.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ReadRequest:
     cursor: CursorBound | None = None
     column_types: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class Reading:
 
     `position` is what to commit with the rows, where the connector knows it before reading (file lists: a delta of the files read); with a cursor,
     ingestion takes the highest value that came. `replaced_files` were loaded before and changed since: their former rows (`_hw_file`) are deleted in
-    the same commit.
+    the same commit. `must_repeat`, for a request that may repeat, is asked when all rows were read: True says that they didn't come as they are at
+    the source, and are to be read anew by another `read`, which knows better. Raises SourceError kinds.
     """
 
     portions: tuple[Portion, ...]
@@ -132,6 +135,7 @@ class Reading:
     is_delta: bool = False
     replaced_files: tuple[str, ...] = ()
     note: str = ""
+    must_repeat: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -17,7 +18,7 @@ from urllib.parse import quote as percent
 
 from headwater.errors import HeadwaterError
 from headwater.sources.base import unique_name
-from headwater.sources.connector import DiscoveredStream, ReadRequest, Scan
+from headwater.sources.connector import ConnectorContext, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.relational import DatabaseConnector, SourceColumn, cursor_conditions, literal
 from headwater.spec.addresses import postgres_tls
 from headwater.spec.names import quote, quote_literal
@@ -141,8 +142,32 @@ class PostgresConnector(DatabaseConnector):
             columns.append(column if column.type == arrived or column.server else replace(column, type="VARCHAR", server="{}::text"))
         return columns
 
+    def __init__(self, context: ConnectorContext) -> None:
+        super().__init__(context)
+        self._nan_found: set[str] = set()
+        self._looking: ThreadPoolExecutor | None = None
+
+    def read(self, request: ReadRequest) -> Reading:
+        """The engine reads NaN in a numeric as 0. So where there is one, these columns come as text, and the rows are the contract's to judge.
+
+        To look for it takes a scan at the server, which goes on beside the reading where that may be repeated.
+        """
+        columns = self._chosen(request)
+        numeric = [column for column in columns if column.type.startswith("DECIMAL(")]
+        if {**self.settings, **request.stream.options}.get("nan") == "unchecked":
+            numeric = []
+        is_looked_for = bool(numeric) and request.name not in self._nan_found
+        if is_looked_for and not request.may_repeat:
+            is_looked_for = False
+            if self._has_nan(request, numeric):
+                self._nan_found.add(request.name)
+        if request.name in self._nan_found:
+            columns = [_as_text(column) if column in numeric else column for column in columns]
+        scan = self.plan_scan(request, columns)
+        look = self._look(request, numeric) if is_looked_for else None
+        return Reading((Portion(scan, f"{self.context.name}.{request.name}"),), must_repeat=look)
+
     def plan_scan(self, request: ReadRequest, columns: Sequence[SourceColumn]) -> Scan:
-        columns = self._with_nan_as_text(request, columns)
         if request.stream.query is not None or any(column.needs_query for column in columns):
             return super().plan_scan(request, columns)
         alias = unique_name(self.type)
@@ -165,23 +190,31 @@ class PostgresConnector(DatabaseConnector):
             explained.hint = "read that column by a query, as to_json(column): arrays of several dimensions stand in it"
         return explained
 
-    def _with_nan_as_text(self, request: ReadRequest, columns: Sequence[SourceColumn]) -> Sequence[SourceColumn]:
-        """The engine reads NaN in a numeric as 0. So when there is one, these columns come as text, and the rows are the contract's to judge."""
-        numeric = [column for column in columns if column.type.startswith("DECIMAL(")]
-        if not numeric or {**self.settings, **request.stream.options}.get("nan") == "unchecked":
-            return columns
-        relation = self.relation(request.stream)
+    def _look(self, request: ReadRequest, numeric: Sequence[SourceColumn]) -> Callable[[], bool]:
+        """Begins to look for NaN, on the connector's own connection; what is returned waits for what was found."""
+        if self._looking is None:
+            self._looking = ThreadPoolExecutor(1, thread_name_prefix="headwater-nan")
+        has_nan = self._looking.submit(self._has_nan, request, numeric)
+
+        def must_repeat() -> bool:
+            if has_nan.result():
+                self._nan_found.add(request.name)
+            return has_nan.result()
+
+        return must_repeat
+
+    def _has_nan(self, request: ReadRequest, numeric: Sequence[SourceColumn]) -> bool:
         found = " OR ".join(f"{self.quoted(column.name)} = 'NaN'" for column in numeric)
         where = " AND ".join([f"({found})", *cursor_conditions(request.cursor, self.quoted)])
-        if self.ask(f"SELECT count(*) AS n FROM {relation} WHERE {where}", f"{self.context.name}.{request.name}")[0][0] == 0:
-            return columns
-        names = {column.name for column in numeric}
-        return [
-            replace(column, type="VARCHAR", server="{}::text", client=None, suggested=column.type, needs_query=True)
-            if column.name in names
-            else column
-            for column in columns
-        ]
+        count = self.ask(f"SELECT count(*) AS n FROM {self.relation(request.stream)} WHERE {where}", f"{self.context.name}.{request.name}")
+        return bool(count[0][0])
+
+    def close(self) -> None:
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            self.connection.interrupt()
+            looking.shutdown(cancel_futures=True)
+        super().close()
 
     def _discovered(self, schema: str, table: str, rows: Sequence[tuple[Any, ...]]) -> DiscoveredStream:
         columns = [_column_of(row) for row in rows]
@@ -262,6 +295,10 @@ def _libpq(value: str) -> str:
 
 def _written(schema: str, table: str) -> str:
     return ".".join(f'"{part}"' if "." in part else part for part in (schema, table))
+
+
+def _as_text(column: SourceColumn) -> SourceColumn:
+    return replace(column, type="VARCHAR", server="{}::text", client=None, suggested=column.type, needs_query=True)
 
 
 def _column_of(row: tuple[Any, ...]) -> SourceColumn:

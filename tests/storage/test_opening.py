@@ -150,6 +150,28 @@ def test_a_lake_that_another_process_makes_meanwhile_is_opened(both_places: Plac
     assert put(lake, "SELECT 1 AS id") > 0
 
 
+def test_the_mark_of_a_data_folder_is_there_whole_or_not_at_all(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of processes that make one lake, one may look while another writes, or be killed writing."""
+    place.open()
+    mark = place.folder / "data" / opening.OWNER_FILE
+    whole = mark.read_text()
+    mark.unlink()
+    written = Path.write_text
+
+    def half(path: Path, text: str) -> int:
+        count = written(path, text[: len(text) // 2])
+        assert not mark.exists()
+        place.open()
+        assert mark.read_text() == whole
+        return count + written(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", lambda path, text: (patch.undo(), half(path, text))[1])
+        place.open()
+    assert mark.read_text() == whole
+    assert [file.name for file in mark.parent.iterdir() if file.is_file()] == [mark.name]
+
+
 def test_closing_gives_the_catalog_free_at_once(place: Place) -> None:
     lake = place.open()
     put(lake, "SELECT 1 AS id")

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -195,9 +196,13 @@ def _owner_of(core: Core) -> str | None:
 def _write_owner(core: Core, lake_id: str) -> None:
     path = core.address.data + OWNER_FILE
     if not core.address.is_remote_data:
+        draft = Path(f"{path}.{uuid.uuid4().hex}")  # whoever looks meanwhile finds the whole mark or none
         try:
-            Path(path).write_text(json.dumps({"lake_id": lake_id}) + "\n")
+            draft.write_text(json.dumps({"lake_id": lake_id}) + "\n")
+            draft.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
             raise LakeReadOnly("the lake's data folder can't be written", found=error.strerror, hint="check the permissions of lake.data") from error
         return
     with core.engine.connection() as connection:

@@ -136,7 +136,7 @@ def test_a_column_named_like_the_alias_is_not_taken_for_it(client: httpx.Client)
     assert ask(client, "SELECT 1 AS x, 2 AS x", accept="application/x-ndjson").json() == {"x": 1, "x_1": 2}
 
 
-@pytest.mark.parametrize("rows", [0, 1, 200_000])
+@pytest.mark.parametrize("rows", [0, 1, 65_536, 200_000])
 def test_each_format_gives_all_rows(client: httpx.Client, rows: int) -> None:
     sql = f"SELECT range AS a, 'x' || range AS b FROM range({rows})"
     assert len(ask(client, sql).json()["rows"]) == rows

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from functools import partial
@@ -29,6 +29,7 @@ from headwater.serving.facets import Checkable, KeepsHot, Versioned
 from headwater.serving.http import openapi, problems
 from headwater.serving.http.formats import FORMATS, Format, negotiate
 from headwater.serving.http.problems import Refused
+from headwater.serving.http.streaming import Streaming, gathered
 from headwater.serving.http.tables import Page, find_table, plan_page
 from headwater.serving.http.texts import Style
 from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
@@ -187,54 +188,18 @@ class HttpDoor:
     def job(self, principal: Principal, sql: str, parameters: Sequence[Any]) -> Job:
         return Job(self.service, self.monitor, principal, sql, parameters, seconds=self.limits.seconds, idle=2 * self.limits.idle)
 
-    async def begin(self, job: Job, format: type[Format], style: Style) -> tuple[Format, list[bytes], bool]:
-        """Runs the query to its first batch: the format, the bytes so far, and whether there may be more. An error until here has a status."""
-
-        def work() -> tuple[Format, list[bytes], bool]:
-            schema = job.start()
-            made = format(self._engine, schema, job.types, style)
-            try:
-                batch = job.next()
-                parts = [made.head(), *encoded(made, batch)]
-            except BaseException:
-                made.close()
-                raise
-            return made, parts, batch is not None
-
-        return await self._in_thread(work)
-
-    async def rest(self, job: Job, format: Format) -> AsyncGenerator[list[bytes], None]:
-        """The bytes of all further batches and of the end: one is read while the one before it is encoded."""
-        reading = asyncio.ensure_future(self._in_thread(job.next))
-        try:
-            while True:
-                batch = await reading
-                if batch is not None:
-                    reading = asyncio.ensure_future(self._in_thread(job.next))
-                yield await self._in_thread(encoded, format, batch)
-                if batch is None:
-                    return
-        finally:
-            if not reading.done():
-                job.stop(LEFT)
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait([reading])
-            if not reading.cancelled():
-                reading.exception()  # what it says is that the job was stopped, or was said already
+    def streaming(self, job: Job, format: type[Format], style: Style) -> Streaming:
+        return Streaming(job, self._engine, format, style, self._query_threads)
 
     def cut(self, client: tuple[str, int] | None) -> None:
         """Ends a client's connection at once."""
         if client is not None and (transport := self.transports.get(client)) is not None:
             transport.abort()
 
-    async def give_back(self, job: Job, format: Format | None) -> None:
-        def work() -> None:
-            job.close()
-            if format is not None:
-                format.close()
-
+    async def give_back(self, streaming: Streaming) -> None:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(work, limiter=self._login_threads)
+            await streaming.stop()
+            await anyio.to_thread.run_sync(streaming.close, limiter=self._login_threads)
 
     async def _page(
         self, request: Request, principal: Principal, page: Page, format: type[Format], style: Style, headers: dict[str, str]
@@ -282,15 +247,8 @@ class HttpDoor:
         return b"".join(parts), page.cursor_after(keys) if keys else None
 
 
-def encoded(format: Format, batch: pa.RecordBatch | None) -> list[bytes]:
-    """A batch as bytes; the end of the answer for None."""
-    if batch is None:
-        return [format.tail()]
-    return [format.rows(part) for part in portions(batch)]
-
-
 class _Stream(Response):
-    """The rows of a query as they come. Few batches are on their way at once: a slow reader costs no memory, one who has gone no time."""
+    """The rows of a query as they come. Few batches are on their way at once: a slow reader costs little memory, one who has gone no time."""
 
     def __init__(self, door: HttpDoor, principal: Principal, sql: str, parameters: Sequence[Any], format: type[Format], style: Style) -> None:
         super().__init__(media_type=format.media_type, headers={"Vary": _VARY, "Cache-Control": "no-store"})
@@ -306,40 +264,21 @@ class _Stream(Response):
         door = self._door
         async with door.turn():
             job = door.job(self._principal, self._sql, self._parameters)
-            format: Format | None = None
+            streaming = door.streaming(job, self._format, self._style)
             try:
-                made, parts, has_more = await _unless_left(receive, job, door.begin(job, self._format, self._style))
-                format = made
+                first = await _unless_left(receive, job, streaming.begin())
                 await _send_in_time(door, scope, send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await _unless_left(receive, job, self._send_all(job, made, parts, has_more, scope, send))
+                await _unless_left(receive, job, self._send_all(streaming, first, scope, send))
             finally:
-                await door.give_back(job, format)
+                await door.give_back(streaming)
 
-    async def _send_all(self, job: Job, format: Format, parts: list[bytes], has_more: bool, scope: Scope, send: Send) -> None:
-        door = self._door
-        rest = door.rest(job, format) if has_more else None
-        try:
-            ready: list[bytes] | None = parts
-            while ready is not None:
-                following = asyncio.ensure_future(anext(rest, None)) if rest is not None else None
-                try:
-                    for part in ready:
-                        if part:
-                            await _send_in_time(door, scope, send, {"type": "http.response.body", "body": part, "more_body": True})
-                except BaseException:
-                    job.stop(LEFT)
-                    if following is not None:
-                        with anyio.CancelScope(shield=True):
-                            await asyncio.wait([following])
-                        if not following.cancelled():
-                            following.exception()  # what it says is that the job was stopped
-                    raise
-                ready = await following if following is not None else None
-        finally:
-            if rest is not None:
-                with anyio.CancelScope(shield=True):
-                    await rest.aclose()
-        await _send_in_time(door, scope, send, {"type": "http.response.body", "body": b"", "more_body": False})
+    async def _send_all(self, streaming: Streaming, first: list[bytes], scope: Scope, send: Send) -> None:
+        parts: list[bytes] | None = first
+        while parts is not None:
+            for part in gathered(parts):
+                await _send_in_time(self._door, scope, send, {"type": "http.response.body", "body": part, "more_body": True})
+            parts = await streaming.next()
+        await _send_in_time(self._door, scope, send, {"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Left(Exception):

@@ -33,7 +33,8 @@ import psycopg
 
 import headwater
 from headwater.engine import Engine
-from headwater.serving.postgres.encode import Encoder, fields
+from headwater.serving.postgres.encode import Encoder
+from headwater.serving.postgres.fields import fields
 
 FLIGHT, HTTP, IDLE_MB = 1.5, 2.0, 500
 CONNECTIONS, IDLE = 50, 500

@@ -523,6 +523,21 @@ def test_rows_that_a_filter_hides_change_nothing_that_is_told(lake: Lake) -> Non
         assert what != "rows" or "cy***" not in text, sql
 
 
+@pytest.mark.parametrize("lake", ["lake"], indirect=True)  # no row is read: where they lie changes nothing
+def test_what_could_not_be_asked_cannot_be_explained(lake: Lake) -> None:
+    """But a value that doesn't fit, which only running a query finds."""
+    told: dict[str, str] = {}
+    for sql in dict.fromkeys(STATEMENTS):
+        what, text = outcome(lake, f"EXPLAIN {sql}")
+        if leaks(sql, text):
+            told[sql] = text
+        if what == "rows":
+            asked, error = outcome(lake, sql)
+            if asked == "error" and "HW-Q003" not in error:
+                told[sql] = error
+    assert told == {}
+
+
 @pytest.mark.parametrize("sql", ORACLES)
 def test_no_error_comes_from_a_hidden_row(lake: Lake, sql: str) -> None:
     """Every visible row passes the expression: an error, unless refused before anything runs, tells that there is a row more."""

@@ -21,7 +21,10 @@ from headwater.spec.tables import Column
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from beside_postgres import both
 from plain_service import Link, PlainService, Table, serving
+
+__all__ = ["both"]
 
 SHOP = """
 CREATE SCHEMA shop;

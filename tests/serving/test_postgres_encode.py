@@ -20,7 +20,9 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
 from headwater.engine import Engine
-from headwater.serving.postgres.encode import Encoder, fields, interval_text
+from headwater.serving.postgres.encode import Encoder
+from headwater.serving.postgres.encode_text import interval_text
+from headwater.serving.postgres.fields import fields
 from services import require_postgres
 
 _TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {

@@ -147,6 +147,24 @@ def test_every_door_shows_a_reader_the_same(shop: Shop) -> None:
         assert cursor.fetchall() == by_postgres
 
 
+def test_a_query_is_explained_at_the_doors_as_its_reader_may_know(shop: Shop) -> None:
+    sql = "EXPLAIN SELECT id, email FROM m.orders"
+    with shop.postgres("ada") as connection:
+        connection.autocommit = True
+        cursor = connection.execute(sql)
+        by_postgres = cursor.fetchall()
+        assert cursor.description is not None
+        assert cursor.description[0].name == "QUERY PLAN"
+        assert cursor.statusmessage == "EXPLAIN"
+        for options in ("ANALYZE", "(FORMAT JSON)", "(ANALYZE, VERBOSE)", "VERBOSE"):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="no options"):
+                connection.execute(f"EXPLAIN {options} SELECT id FROM m.orders")
+        with pytest.raises(psycopg.Error):
+            connection.execute("EXPLAIN SELECT nothing FROM m.orders")
+    assert by_postgres[0][0].startswith("Read m.orders: rows that a policy gives; email masked (")
+    assert [tuple(row) for row in shop.http("ada", sql)] == by_postgres  # type: ignore[attr-defined]
+
+
 def test_another_role_sees_other_rows_and_values(shop: Shop) -> None:
     with shop.postgres("sue") as connection:
         assert connection.execute("SELECT email FROM m.orders ORDER BY id").fetchall() == [("ada@x.no",), ("bob@y.se",), ("cy@z.no",)]

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from headwater.serving.postgres.encode import Field
+from headwater.serving.postgres.fields import Field
 
 SSL_REQUEST, GSSENC_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
 PROTOCOL_3: Final = 3

@@ -34,6 +34,8 @@ def translate(sql: str, context: Context) -> Translated:
         return Translated(sql)
     explained = re.match(r"\s*explain\s+", sql, re.IGNORECASE)
     if explained:
+        if re.match(r"analy[sz]e\b|verbose\b|\(", sql[explained.end() :], re.IGNORECASE):
+            raise WireError("0A000", "EXPLAIN takes no options here", hint="EXPLAIN SELECT .. tells what a query reads; nothing is run or estimated.")
         inner = translate(sql[explained.end() :], context)
         return Translated(f"EXPLAIN {inner.sql}", inner.is_catalog, inner.parameters)
     try:

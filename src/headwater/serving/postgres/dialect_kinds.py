@@ -17,6 +17,8 @@ FLOATS: Final = frozenset({_T.FLOAT, _T.DOUBLE})
 TEXTS: Final = frozenset({_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _T.NAME})
 DATES: Final = frozenset({_T.DATE, _T.DATE32})
 TIMESTAMPS: Final = frozenset({_T.TIMESTAMP, _T.TIMESTAMPTZ, _T.TIMESTAMPNTZ, _T.DATETIME, _T.TIMESTAMPLTZ})
+ZONED: Final = frozenset({_T.TIMESTAMPTZ, _T.TIMESTAMPLTZ})
+INTERVALS: Final = frozenset({_T.INTERVAL})
 
 Rule = Callable[[exp.Expr], exp.Expr]
 

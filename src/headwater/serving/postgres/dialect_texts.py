@@ -26,13 +26,29 @@ def _like(node: exp.Expr) -> exp.Expr:
 _STRANGE_PATTERN: Final = re.compile(r"\\[^.*+?()\[\]{}|^$\\/dDwWsS\-_,:;'\"#@!%&=<>~` ]|\(\?|\[\[[.:=][^:]|\[[.=]|\*\*\*")
 
 
-def _regular(pattern: exp.Expr | None, *, replaces: bool = False) -> str:
+_ATOM: Final = r"(?:\\[dDwWsS]|\\[^A-Za-z0-9]|\[\^?(?:\[:[a-z]+:\]|\\[dws]|\\[^A-Za-z0-9]|[^\\\[\]^])+\]|[^\\\[\](){}|*+?^$])"
+#: Characters one after another, each as often as it says. Of what is more, groups that are repeated among it, Postgres takes the longest match, and
+#: DuckDB the first.
+_SEQUENCE: Final = re.compile(rf"\^?(?:[()]|{_ATOM}(?:[*+?]|\{{\d{{1,2}}(?:,(?:\d{{1,2}})?)?\}})?(?![*+?]))*\$?")
+
+
+def _regular(pattern: exp.Expr | None, *, takes: bool = False) -> str:
+    """Text of a regular expression; with `takes` one whose match is the same, not only that there is one."""
     text = plain_text(pattern, "a regular expression")
     if _STRANGE_PATTERN.search(text):
         raise Refused("a regular expression with signs that mean something else here")
-    if replaces and ("|" in text or re.search(r"[*+?}]\?", text)):
-        raise Refused("a regular expression with alternatives or lazy parts, which finds another match here")
+    if takes and not _SEQUENCE.fullmatch(text):
+        raise Refused("a regular expression with alternatives, lazy parts or repeated groups, which finds another match here")
     return text
+
+
+def _groups(expression: str) -> int:
+    return re.sub(_ATOM, "", expression).count("(")
+
+
+def _may_be_empty(expression: str) -> bool:
+    """Whether a sequence matches where there are no characters: none of its own has to be there."""
+    return re.fullmatch(rf"\^?(?:[()]|{_ATOM}(?:[*?]|\{{0+(?:,\d*)?\}}))*\$?", expression) is not None
 
 
 def _regexp_like(options: str) -> Rule:
@@ -47,14 +63,18 @@ def _regexp_like(options: str) -> Rule:
 
 
 def _regexp_replace(node: exp.Expr) -> exp.Expr:
-    _regular(node.args["expression"], replaces=True)
+    expression = _regular(node.args["expression"], takes=True)
     replacement = plain_text(node.args.get("replacement"), "a replacement")
     if re.search(r"\\[^1-9\\]|\\$", replacement):
         raise Refused("this replacement")
+    if any(int(number) > _groups(expression) for number in re.findall(r"(?<!\\)(?:\\\\)*\\([1-9])", replacement)):
+        raise Refused("a replacement that takes a group which the regular expression doesn't have")
     modifiers = node.args.get("modifiers")
     flags = plain_text(modifiers, "the flags of regexp_replace") if modifiers is not None else ""
     if set(flags) - set("gi"):
         raise Refused("these flags of regexp_replace")
+    if "g" in flags and _may_be_empty(expression):
+        raise Refused("regexp_replace of all matches where a match may be empty")
     no_more(node, "this", "expression", "replacement", "modifiers", "single_replace")
     arguments = [node.this, node.args["expression"], node.args["replacement"], exp.Literal.string(flags + "s")]
     return exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
@@ -62,9 +82,25 @@ def _regexp_replace(node: exp.Expr) -> exp.Expr:
 
 def _substring(node: exp.Expr) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
+    if isinstance(start, exp.Literal) and start.is_string and length is None:
+        return _matched(node.this, start)
     if not (_whole(start) and (length is None or _whole(length))):
         raise Refused("substring with places that aren't plain positive numbers")
     return node
+
+
+def _matched(of: exp.Expr, pattern: exp.Expr) -> exp.Expr:
+    """The first match of a regular expression, or of its first group; null without one."""
+    expression = _regular(pattern, takes=True)
+    if not of_kind(of, TEXTS):
+        raise Refused("substring by a regular expression of what isn't known to be text")
+    has_group = _groups(expression) > 0
+    given = [of.copy(), pattern.copy()]
+    matches = exp.Anonymous(this="REGEXP_MATCHES", expressions=[*(one.copy() for one in given), exp.Literal.string("s")])
+    taken = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[*given, exp.Literal.number(int(has_group)), exp.Literal.string("s")])
+    made: exp.Expr = exp.paren(exp.Case(ifs=[exp.If(this=matches, true=taken)]))
+    made.type = exp.DataType.build("text")
+    return made
 
 
 def _whole(node: exp.Expr | None) -> bool:

@@ -5,9 +5,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
-from headwater.serving.postgres.dialect_kinds import DATES, DECIMALS, INTEGERS, TIMESTAMPS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.dialect_kinds import (
+    DATES,
+    DECIMALS,
+    INTEGERS,
+    INTERVALS,
+    TIMESTAMPS,
+    ZONED,
+    Rule,
+    no_more,
+    of_kind,
+    plain_text,
+    typed,
+)
 from headwater.serving.postgres.number_formats import number_to_char
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.time_formats import read_time, to_char
@@ -42,8 +54,10 @@ def _extract(node: exp.Expr) -> exp.Expr:
     of = node.args["expression"]
     if part not in _PARTS - {"millennium"}:
         raise Refused(f"extract of {part}")
+    if of_kind(of, INTERVALS):
+        return _extract_from_interval(part, of)
     if not of_kind(of, DATES | TIMESTAMPS):
-        raise Refused("extract from what isn't known to be a date or a timestamp")
+        raise Refused("extract from what isn't known to be a date, a timestamp or an interval")
     if part in ("second", "milliseconds"):
         if of_kind(of, DATES):
             raise Refused(f"extract of {part} from a date")
@@ -57,6 +71,46 @@ def _extract(node: exp.Expr) -> exp.Expr:
         micros = exp.cast(exp.Anonymous(this="EPOCH_US", expressions=[of.copy()]), "decimal(20,0)")
         return exp.paren(exp.Mul(this=micros, expression=exp.cast(exp.Literal.number("0.000001"), "decimal(7,6)")))
     return typed(node.copy(), "decimal(18,0)")
+
+
+#: What a year, a month and so on count in an interval's epoch, in seconds. A year is 365.25 days, a month 30.
+_EPOCH_SECONDS: Final = {"year": 31_557_600, "month": 2_592_000, "day": 86_400, "hour": 3600, "minute": 60}
+
+
+def _extract_from_interval(part: str, of: exp.Expr) -> exp.Expr:
+    def field(name: str) -> str:
+        return f"date_part('{name}', {of.sql('duckdb')})"
+
+    micros = f"CAST({field('microseconds')} AS DECIMAL(18, 0))"
+    match part:
+        case "second":
+            sql = f"({micros} * CAST(0.000001 AS DECIMAL(7, 6)))"
+        case "milliseconds":
+            sql = f"({micros} * CAST(0.001 AS DECIMAL(4, 3)))"
+        case "epoch":
+            whole = " + ".join(f"{field(name)} * {seconds}" for name, seconds in _EPOCH_SECONDS.items())
+            sql = f"(CAST({whole} AS DECIMAL(20, 0)) + {micros} * CAST(0.000001 AS DECIMAL(7, 6)))"
+        case "year" | "month" | "day" | "hour" | "minute" | "microseconds":
+            sql = f"CAST({field(part)} AS DECIMAL(18, 0))"
+        case _:
+            raise Refused(f"extract of {part} from an interval")
+    made: exp.Expr = parse_one(sql, read="duckdb")
+    made.type = exp.DataType.build("decimal(38,6)" if part in ("second", "milliseconds", "epoch") else "decimal(18,0)")
+    return made
+
+
+def _age(node: exp.Expr) -> exp.Expr:
+    """From the second to the first, in years, months, days and a time, whichever is the later; of one, up to today's midnight. Both count alike, but
+    infinite ones, which make the query fail."""
+    given = node.expressions if len(node.expressions) != 1 else [exp.CurrentDate(), node.expressions[0]]
+    if len(given) != 2 or not all(of_kind(one, DATES | TIMESTAMPS) or isinstance(one, exp.CurrentDate) for one in given):
+        raise Refused("age of what isn't known to be a date or a timestamp")
+    later, earlier = (exp.cast(one.copy(), "timestamp").sql("duckdb") for one in given)
+    fails = "CAST(CAST('age of an infinite time' AS TINYINT) AS INTERVAL)"
+    sql = f"CASE WHEN isfinite({later}) AND isfinite({earlier}) THEN age({later}, {earlier}) WHEN {later} = {earlier} IS NOT NULL THEN {fails} END"
+    made: exp.Expr = exp.paren(parse_one(sql, read="duckdb"))
+    made.type = exp.DataType.build("interval")
+    return made
 
 
 def _date_part(node: exp.Expr) -> exp.Expr:
@@ -105,11 +159,40 @@ def _interval(node: exp.Expr) -> exp.Expr:
     return made
 
 
+_UTC: Final = frozenset({"utc", "gmt", "etc/utc", "etc/gmt", "zulu", "etc/zulu", "uct", "etc/uct", "universal", "etc/universal"})
+#: Zones that both know alike, from 1970 on. Abbreviations (PST, CET) are others there than here, and offsets (+02) have another sign.
+_ZONE: Final = re.compile(r"(Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)/[A-Za-z_/-]+")
+
+
 def _at_time_zone(node: exp.Expr) -> exp.Expr:
-    if not of_kind(node.this, TIMESTAMPS):
+    return _in_zone(node.this, node.args["zone"])
+
+
+def _timezone(node: exp.Expr) -> exp.Expr:
+    """What AT TIME ZONE is in Postgres."""
+    if len(node.expressions) != 2:
+        raise Refused("timezone without a zone")
+    return _in_zone(node.expressions[1], node.expressions[0])
+
+
+def _in_zone(of: exp.Expr, zone: exp.Expr) -> exp.Expr:
+    """A time with a zone becomes one without, and the other way round. Earlier than 1970 they know most zones otherwise: the query fails."""
+    if not of_kind(of, TIMESTAMPS):
         raise Refused("AT TIME ZONE of what isn't known to be a timestamp")
-    plain_text(node.args["zone"], "a time zone")
-    return node
+    name = plain_text(zone, "a time zone")
+    is_utc = name.lower() in _UTC
+    if not (is_utc or _ZONE.fullmatch(name)):
+        raise Refused(f"the time zone {name}; write UTC or the name of a place: Europe/Oslo")
+    has_zone = of_kind(of, ZONED)
+    type, other = ("timestamptz", "timestamp") if has_zone else ("timestamp", "timestamptz")
+    inner = exp.cast(of.copy(), type).sql("duckdb")
+    sql = f"timezone('{'UTC' if is_utc else name}', {inner})"
+    if not is_utc:
+        fails = f"CAST(CAST('a time before 1970 in a zone other than UTC' AS TINYINT) AS {other})"
+        sql = f"(CASE WHEN {inner} < CAST('1970-01-02' AS {type}) AND isfinite({inner}) THEN {fails} ELSE {sql} END)"
+    made: exp.Expr = parse_one(sql, read="duckdb")
+    made.type = exp.DataType.build(other)
+    return made
 
 
 def _read_time(type: str) -> Rule:
@@ -129,6 +212,8 @@ TIME_RULES: Final[dict[str, Rule]] = {
     "TimestampTrunc": _truncate,
     "Interval": _interval,
     "AtTimeZone": _at_time_zone,
+    "age()": _age,
+    "timezone()": _timezone,
     "hw_kept_to_char()": _to_char,
     "hw_kept_to_date()": _read_time("date"),
     "hw_kept_to_timestamp()": _read_time("timestamptz"),

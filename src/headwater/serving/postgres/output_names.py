@@ -55,6 +55,8 @@ def output_name(item: exp.Expr) -> str | None:
         return "array"
     if isinstance(inner, exp.Interval):
         return "interval"
+    if isinstance(inner, exp.AtTimeZone):
+        return "timezone"
     if isinstance(inner, exp.Anonymous):
         return str(inner.name).lower().removeprefix(KEPT_NAME)
     if isinstance(inner, (exp.Corr, exp.CovarPop, exp.CovarSamp)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -12,15 +13,17 @@ from typing import Any, Final
 from headwater.engine import Connection, parse_statements, parse_tree, with_room
 from headwater.errors import StatementRefused
 from headwater.project.macros import macro_name, macro_queries, temporary_macro
+from headwater.project.sqltext import mask
 from headwater.security.tokenizing import FUNCTION
-from headwater.spec.names import TableName
+from headwater.spec.names import TableName, quote, quote_literal
 from headwater.storage.changes import TableState
 from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access, Described
 from headwater.storage.gate.apart import Apart, Lease
+from headwater.storage.gate.outline import outline
 from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
-from headwater.storage.gate.tree import Node, to_sql
+from headwater.storage.gate.tree import Node, query_of, to_sql
 from headwater.storage.gate.walk import Walk
 
 _MOST_PLANS: Final = 2000
@@ -139,8 +142,42 @@ def _apart(plan: Plan, moment: Moment, lease: Lease) -> frozenset[Apart]:
     return frozenset(one for state in states if state is not None and (one := lease.of(state)) is not None)
 
 
+#: The one column of what EXPLAIN gives.
+_EXPLAINED: Final = "QUERY PLAN"
+_EXPLAIN: Final = re.compile(r"\s*explain\b\s*(?P<option>analy[sz]e\b|verbose\b|\()?", re.IGNORECASE)
+
+
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
-    """Has no effects of its own but on `tables`."""
+    """Has no effects of its own but on `tables`, and for EXPLAIN on the connection: macros."""
+    explained = _EXPLAIN.match(mask(sql)) if "explain" in sql.lower() else None
+    if explained is None:
+        return _plan_of_query(access, sql, tables, known)
+    if explained["option"]:
+        raise StatementRefused(
+            "EXPLAIN takes no options here",
+            expected="EXPLAIN SELECT ..",
+            found=f"EXPLAIN {explained['option']}",
+            hint="it runs nothing, since times, counts and estimates would tell of rows that are hidden",
+        )
+    inner = sql[explained.end() :]
+    _, parameters = _one_query(inner, access)
+    if parameters:
+        raise StatementRefused("a query with parameters can't be explained", hint="write values in their place")
+    return _plan_of_explaining(access, inner, _plan_of_query(access, inner, tables, known), tables)
+
+
+def _plan_of_explaining(access: Access, sql: str, plan: Plan, tables: Tables) -> Plan:
+    """Gives the outline of a query, which is bound as if it were to run: what couldn't be asked can't be explained."""
+    node, _ = _one_query(sql, access)
+    if node is None or plan.sql is None:
+        raise StatementRefused("a PIVOT without IN can't be explained", expected="PIVOT .. ON column IN (values)")
+    tables.bind(plan.macros, plan.sql)
+    lines = ", ".join(map(quote_literal, outline(node, tables.notes(plan.columns))))
+    text = f"SELECT unnest(CAST([{lines}] AS VARCHAR[])) AS {quote(_EXPLAINED)}"
+    return replace(plan, sql=text, node=query_of(text), is_filtered=False, described={})
+
+
+def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
     node, parameters = _one_query(sql, access)
     if node is None:
         return Plan(None, None, (), False, (), (), (), None)

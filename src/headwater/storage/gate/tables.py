@@ -113,6 +113,28 @@ class Tables:
         self.found.append(seen)
         return seen.node
 
+    def bind(self, macros: Iterable[str], sql: str) -> None:
+        """Raises what a query that reads these tables would raise before it has read a row."""
+        for statement in macros:
+            self._connection.execute(statement)
+        describe_query(self._connection, sql)
+
+    def notes(self, columns: Iterable[str]) -> dict[str, str]:
+        """What the reader may know of what is done to each table they named: whether a policy chooses rows, and which of `columns`
+        (`schema.table.column`) are masked, by kind. No condition of a policy, and nothing of how much it hides."""
+        read = {column.lower() for column in columns}
+        found: dict[str, str] = {}
+        for seen in self.found:
+            state = self._moment.state.find(seen.name)
+            sights = {} if state is None or seen.name.schema.lower() == SYSTEM_SCHEMA else self.decide(state).columns
+            said = ["rows that a policy gives"] if seen.is_filtered else []
+            for column, ways in sights.items():
+                kinds = sorted({way.mask.kind for way in ways if way.mask is not None})
+                if kinds and f"{seen.name}.{column}".lower() in read:
+                    said.append(f"{column} masked ({', '.join(kinds)}{', in some rows' if len(ways) > 1 else ''})")
+            found[str(seen.name).lower()] = "; ".join(said)
+        return found
+
     def see(self, name: TableName) -> Seen:
         if name.schema.lower() == SYSTEM_SCHEMA:
             return self._see_system(name)

@@ -1,169 +1,35 @@
-"""The walk over a statement's syntax tree: what it doesn't know is refused, and each table becomes what the reader may see of it.
-
-Every kind of node stands here with every field it has, and how that field is walked. A node, a field, an operator or a function that a newer
-engine brings is refused until somebody has thought about it.
-"""
+"""The walk over a statement's syntax tree: what the grammar doesn't know is refused, and each table becomes what the reader may see of it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal
 
 from headwater.errors import StatementRefused, TableNotFound
 from headwater.spec.names import TableName
 from headwater.storage.gate import functions
+from headwater.storage.gate.grammar import (
+    COLLATION,
+    COMMON,
+    EXPRESSIONS,
+    MODIFIERS,
+    OPERATORS,
+    PLAIN_TYPES,
+    QUERIES,
+    QUERY_COMMON,
+    REF_COMMON,
+    REFS,
+    check_fields,
+    check_plain,
+    refuse,
+    refuse_function,
+)
 from headwater.storage.gate.tree import Node, expression_of, subquery_ref, text_constant, texts_constant, texts_of
 
 #: Whose text is walked: a reader's, the owner's, or our own (a policy's condition, a view model's body).
 Author = Literal["reader", "owner", "system"]
 
-#: Fields: `p` plain value, `e` expression or null, `E` expressions, `t` type, `v` constant, `m` order modifier, `q` query, others by name.
-_COMMON: Final = frozenset({"class", "type", "alias", "query_location"})
-_EXPRESSIONS: Final[Mapping[str, Mapping[str, str]]] = {
-    "BETWEEN": {"input": "e", "lower": "e", "upper": "e"},
-    "CASE": {"case_checks": "cases", "else_expr": "e"},
-    "CAST": {"child": "e", "cast_type": "t", "try_cast": "p"},
-    "COLLATE": {"child": "e", "collation": "collation"},
-    "COLUMN_REF": {"column_names": "p"},
-    "COMPARISON": {"left": "e", "right": "e"},
-    "CONJUNCTION": {"children": "E"},
-    "CONSTANT": {"value": "v"},
-    "FUNCTION": {
-        "function_name": "p",
-        "schema": "p",
-        "catalog": "p",
-        "children": "E",
-        "filter": "e",
-        "order_bys": "m",
-        "distinct": "p",
-        "is_operator": "p",
-        "export_state": "p",
-    },
-    "LAMBDA": {"lhs": "e", "expr": "e"},
-    "OPERATOR": {"children": "E"},
-    "PARAMETER": {"identifier": "p"},
-    "POSITIONAL_REFERENCE": {"index": "p"},
-    "STAR": {
-        "relation_name": "p",
-        "exclude_list": "p",
-        "replace_list": "replacements",
-        "columns": "p",
-        "expr": "e",
-        "qualified_exclude_list": "p",
-        "rename_list": "p",
-    },
-    "SUBQUERY": {"subquery_type": "p", "subquery": "q", "child": "e", "comparison_type": "p"},
-    "WINDOW": {
-        "function_name": "p",
-        "schema": "p",
-        "catalog": "p",
-        "children": "E",
-        "partitions": "E",
-        "orders": "orders",
-        "start": "p",
-        "end": "p",
-        "start_expr": "e",
-        "end_expr": "e",
-        "offset_expr": "e",
-        "default_expr": "e",
-        "ignore_nulls": "p",
-        "filter_expr": "e",
-        "exclude_clause": "p",
-        "distinct": "p",
-        "arg_orders": "orders",
-    },
-}
-_TYPES_OF: Final[Mapping[str, frozenset[str]]] = {
-    "BETWEEN": frozenset({"COMPARE_BETWEEN", "COMPARE_NOT_BETWEEN"}),
-    "CASE": frozenset({"CASE_EXPR"}),
-    "CAST": frozenset({"OPERATOR_CAST"}),
-    "COLLATE": frozenset({"COLLATE"}),
-    "COLUMN_REF": frozenset({"COLUMN_REF"}),
-    "COMPARISON": frozenset(
-        {
-            "COMPARE_EQUAL",
-            "COMPARE_NOTEQUAL",
-            "COMPARE_LESSTHAN",
-            "COMPARE_GREATERTHAN",
-            "COMPARE_LESSTHANOREQUALTO",
-            "COMPARE_GREATERTHANOREQUALTO",
-            "COMPARE_DISTINCT_FROM",
-            "COMPARE_NOT_DISTINCT_FROM",
-        }
-    ),
-    "CONJUNCTION": frozenset({"CONJUNCTION_AND", "CONJUNCTION_OR"}),
-    "CONSTANT": frozenset({"VALUE_CONSTANT"}),
-    "FUNCTION": frozenset({"FUNCTION"}),
-    "LAMBDA": frozenset({"LAMBDA"}),
-    "OPERATOR": frozenset(
-        {
-            "OPERATOR_NOT",
-            "OPERATOR_IS_NULL",
-            "OPERATOR_IS_NOT_NULL",
-            "OPERATOR_COALESCE",
-            "OPERATOR_NULLIF",
-            "OPERATOR_UNPACK",
-            "OPERATOR_TRY",
-            "COMPARE_IN",
-            "COMPARE_NOT_IN",
-            "ARRAY_CONSTRUCTOR",
-            "ARRAY_EXTRACT",
-            "ARRAY_SLICE",
-            "STRUCT_EXTRACT",
-            "ARROW",
-            "GROUPING_FUNCTION",
-        }
-    ),
-    "PARAMETER": frozenset({"VALUE_PARAMETER"}),
-    "POSITIONAL_REFERENCE": frozenset({"POSITIONAL_REFERENCE"}),
-    "STAR": frozenset({"STAR"}),
-    "SUBQUERY": frozenset({"SUBQUERY"}),
-    "WINDOW": frozenset(
-        {
-            "WINDOW_AGGREGATE",
-            "WINDOW_RANK",
-            "WINDOW_RANK_DENSE",
-            "WINDOW_NTILE",
-            "WINDOW_PERCENT_RANK",
-            "WINDOW_CUME_DIST",
-            "WINDOW_ROW_NUMBER",
-            "WINDOW_FIRST_VALUE",
-            "WINDOW_LAST_VALUE",
-            "WINDOW_LEAD",
-            "WINDOW_LAG",
-            "WINDOW_NTH_VALUE",
-            "WINDOW_FILL",
-        }
-    ),
-}
-_REFS: Final[Mapping[str, frozenset[str]]] = {
-    "BASE_TABLE": frozenset({"schema_name", "table_name", "column_name_alias", "catalog_name", "at_clause"}),
-    "SUBQUERY": frozenset({"subquery", "column_name_alias"}),
-    "JOIN": frozenset({"left", "right", "condition", "join_type", "ref_type", "using_columns", "delim_flipped", "duplicate_eliminated_columns"}),
-    "TABLE_FUNCTION": frozenset({"function", "column_name_alias", "with_ordinality"}),
-    "EXPRESSION_LIST": frozenset({"expected_names", "expected_types", "values"}),
-    "EMPTY": frozenset(),
-    "PIVOT": frozenset({"source", "aggregates", "unpivot_names", "pivots", "groups", "column_name_alias", "include_nulls"}),
-    "SHOW_REF": frozenset({"table_name", "query", "show_type", "catalog_name", "schema_name"}),
-}
-_REF_COMMON: Final = frozenset({"type", "alias", "sample", "query_location"})
-_QUERIES: Final[Mapping[str, frozenset[str]]] = {
-    "SELECT_NODE": frozenset(
-        {"select_list", "from_table", "where_clause", "group_expressions", "group_sets", "aggregate_handling", "having", "sample", "qualify"}
-    ),
-    "SET_OPERATION_NODE": frozenset({"setop_type", "left", "right", "setop_all", "children"}),
-    "RECURSIVE_CTE_NODE": frozenset({"cte_name", "union_all", "left", "right", "aliases", "key_targets"}),
-}
-_QUERY_COMMON: Final = frozenset({"type", "modifiers", "cte_map"})
-_MODIFIERS: Final[Mapping[str, frozenset[str]]] = {
-    "ORDER_MODIFIER": frozenset({"type", "orders"}),
-    "LIMIT_MODIFIER": frozenset({"type", "limit", "offset"}),
-    "LIMIT_PERCENT_MODIFIER": frozenset({"type", "limit", "offset"}),
-    "DISTINCT_MODIFIER": frozenset({"type", "distinct_on_targets"}),
-}
-_COLLATION: Final = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)*")
 _WHO: Final = frozenset({"current_user", "session_user", "user", "current_role"})
 _ANSWERED: Final = _WHO | {"current_groups"}
 
@@ -234,15 +100,15 @@ class Walk:
 
     def _query(self, node: Node, ctes: _Ctes, outer: _Scope | None) -> Node:
         kind = str(node.get("type"))
-        allowed = _QUERIES.get(kind)
+        allowed = QUERIES.get(kind)
         if allowed is None:
-            _refuse(f"a query of the kind {kind}")
-        _check_fields(node, allowed | _QUERY_COMMON, kind)
+            refuse(f"a query of the kind {kind}")
+        check_fields(node, allowed | QUERY_COMMON, kind)
         ctes, cte_map = self._cte_map(node["cte_map"], ctes, outer)
         if kind == "SELECT_NODE":
             return self._select({**node, "cte_map": cte_map}, ctes, outer)
         if kind != "SET_OPERATION_NODE":
-            _refuse("a recursive query outside a WITH")
+            refuse("a recursive query outside a WITH")
         found = {**node, "cte_map": cte_map, "modifiers": self._modifiers(node["modifiers"], ctes, _Scope([], outer))}
         for side in ("left", "right"):
             if node.get(side) is not None:
@@ -254,8 +120,8 @@ class Walk:
     def _select(self, node: Node, ctes: _Ctes, outer: _Scope | None) -> Node:
         scope = _Scope([], outer)
         source = self._ref(node["from_table"], ctes, scope)
-        _check_plain(node["sample"])
-        _check_plain(node["group_sets"])
+        check_plain(node["sample"])
+        check_plain(node["group_sets"])
         return {
             **node,
             "from_table": source,
@@ -276,15 +142,15 @@ class Walk:
 
     def _cte_map(self, cte_map: Node, ctes: _Ctes, outer: _Scope | None) -> tuple[_Ctes, Node]:
         """Each gets a name that nothing else has: what isn't found under it can't be taken for a table, a file or a view of the engine's."""
-        _check_fields(cte_map, frozenset({"map"}), "WITH")
+        check_fields(cte_map, frozenset({"map"}), "WITH")
         if not cte_map["map"]:
             return ctes, cte_map
         entries = []
         seen: set[str] = set()
         for entry in cte_map["map"]:
-            _check_fields(entry, frozenset({"key", "value"}), "WITH")
+            check_fields(entry, frozenset({"key", "value"}), "WITH")
             value = entry["value"]
-            _check_fields(value, frozenset({"aliases", "query", "materialized", "key_targets"}), "WITH")
+            check_fields(value, frozenset({"aliases", "query", "materialized", "key_targets"}), "WITH")
             name = str(entry["key"]).lower()
             if name in seen:
                 raise StatementRefused("two queries in one WITH have the same name", found=str(entry["key"]))
@@ -292,7 +158,7 @@ class Walk:
             self._count += 1
             new_name = f"hw_cte_{self._count}"
             node = value["query"]["node"]
-            _check_fields(value["query"], frozenset({"node", "named_param_map"}), "query")
+            check_fields(value["query"], frozenset({"node", "named_param_map"}), "query")
             if node.get("type") == "RECURSIVE_CTE_NODE":
                 inside = {**ctes, name: _Cte(new_name, True)}
                 query = self._recursive(node, new_name, inside, outer)
@@ -304,7 +170,7 @@ class Walk:
         return ctes, {"map": entries}
 
     def _recursive(self, node: Node, new_name: str, ctes: _Ctes, outer: _Scope | None) -> Node:
-        _check_fields(node, _QUERIES["RECURSIVE_CTE_NODE"] | _QUERY_COMMON, "RECURSIVE_CTE_NODE")
+        check_fields(node, QUERIES["RECURSIVE_CTE_NODE"] | QUERY_COMMON, "RECURSIVE_CTE_NODE")
         ctes, cte_map = self._cte_map(node["cte_map"], ctes, outer)
         return {
             **node,
@@ -321,10 +187,10 @@ class Walk:
 
     def _modifier(self, modifier: Node, ctes: _Ctes, scope: _Scope | None) -> Node:
         kind = str(modifier.get("type"))
-        allowed = _MODIFIERS.get(kind)
+        allowed = MODIFIERS.get(kind)
         if allowed is None:
-            _refuse(f"a clause of the kind {kind}")
-        _check_fields(modifier, allowed, kind)
+            refuse(f"a clause of the kind {kind}")
+        check_fields(modifier, allowed, kind)
         found = dict(modifier)
         if "orders" in modifier:
             found["orders"] = self._orders(modifier["orders"], ctes, scope)
@@ -337,32 +203,32 @@ class Walk:
 
     def _orders(self, orders: Sequence[Node], ctes: _Ctes, scope: _Scope | None) -> list[Node]:
         for order in orders:
-            _check_fields(order, frozenset({"type", "null_order", "expression"}), "ORDER BY")
+            check_fields(order, frozenset({"type", "null_order", "expression"}), "ORDER BY")
         return [{**order, "expression": self._expression(order["expression"], ctes, scope)} for order in orders]
 
     # -- FROM --------------------------------------------------------------------------------------------------------
 
     def _ref(self, node: Node, ctes: _Ctes, scope: _Scope) -> Node:
         kind = str(node.get("type"))
-        allowed = _REFS.get(kind)
+        allowed = REFS.get(kind)
         if allowed is None:
-            _refuse(f"a FROM of the kind {kind}")
-        _check_fields(node, allowed | _REF_COMMON, kind)
-        _check_plain(node["sample"])
+            refuse(f"a FROM of the kind {kind}")
+        check_fields(node, allowed | REF_COMMON, kind)
+        check_plain(node["sample"])
         match kind:
             case "BASE_TABLE":
                 return self._table(node, ctes, scope)
             case "SUBQUERY":
                 scope_of_it = _Scope(list(scope.items), scope.outer)
                 query = self._query(node["subquery"]["node"], ctes, scope_of_it)
-                _check_fields(node["subquery"], frozenset({"node", "named_param_map"}), "query")
+                check_fields(node["subquery"], frozenset({"node", "named_param_map"}), "query")
                 scope.items.append(_Item("", node["alias"], node["alias"]))
                 return {**node, "subquery": {**node["subquery"], "node": query}}
             case "JOIN":
                 left = self._ref(node["left"], ctes, scope)
                 right = self._ref(node["right"], ctes, scope)
                 if node["duplicate_eliminated_columns"]:
-                    _refuse("a join of the engine's own")
+                    refuse("a join of the engine's own")
                 self.words.update(str(column).lower() for column in node["using_columns"])
                 self.has_star |= node["ref_type"] == "NATURAL"
                 return {**node, "left": left, "right": right, "condition": self._expression(node["condition"], ctes, scope)}
@@ -379,7 +245,7 @@ class Walk:
                 return self._pivot(node, ctes, scope)
             case "SHOW_REF":
                 if node["query"] is None or node["show_type"] not in ("DESCRIBE", "SUMMARY") or node["catalog_name"] or node["schema_name"]:
-                    _refuse("SHOW", "a query can't call SHOW here")
+                    refuse("SHOW", "a query can't call SHOW here")
                 return {**node, "query": self._query(node["query"], ctes, None)}
             case _:
                 return node
@@ -390,7 +256,7 @@ class Walk:
         is_recurring = cte is not None and cte.is_recursive and schema.lower() == "recurring"
         if cte is not None and not catalog and (not schema or is_recurring):
             if node["at_clause"] is not None:
-                _refuse("AT")
+                refuse("AT")
             alias = node["alias"] or name
             scope.items.append(_Item("", alias, alias))
             return {**node, "table_name": cte.new_name, "alias": alias}
@@ -421,19 +287,19 @@ class Walk:
             what = "a query can't call " + name + " here"
             raise StatementRefused(what, expected="tables of the lake", hint="make what it reads a source, or a model of it")
         self.called.add(name)
-        return {**node, "function": self._fields(call, _EXPRESSIONS["FUNCTION"], ctes, scope)}
+        return {**node, "function": self._fields(call, EXPRESSIONS["FUNCTION"], ctes, scope)}
 
     def _pivot(self, node: Node, ctes: _Ctes, scope: _Scope) -> Node:
         inner = _Scope([], scope.outer)
         source = self._ref(node["source"], ctes, inner)
         pivots = []
         for pivot in node["pivots"]:
-            _check_fields(pivot, frozenset({"pivot_expressions", "unpivot_names", "entries", "pivot_enum"}), "PIVOT")
+            check_fields(pivot, frozenset({"pivot_expressions", "unpivot_names", "entries", "pivot_enum"}), "PIVOT")
             if pivot["pivot_enum"]:
-                _refuse("a PIVOT on an ENUM")
+                refuse("a PIVOT on an ENUM")
             entries = []
             for entry in pivot["entries"]:
-                _check_fields(entry, frozenset({"values", "star_expr", "alias"}), "PIVOT")
+                check_fields(entry, frozenset({"values", "star_expr", "alias"}), "PIVOT")
                 for value in entry["values"]:
                     self._constant(value)
                     self.words.add(str(value.get("value")).lower())
@@ -455,11 +321,11 @@ class Walk:
         if node is None:
             return None
         kind = str(node.get("class"))
-        fields = _EXPRESSIONS.get(kind)
+        fields = EXPRESSIONS.get(kind)
         if fields is None:
-            _refuse(f"an expression of the kind {kind}")
-        if node.get("type") not in _TYPES_OF[kind]:
-            _refuse(f"the operator {node.get('type')}")
+            refuse(f"an expression of the kind {kind}")
+        if node.get("type") not in OPERATORS[kind]:
+            refuse(f"the operator {node.get('type')}")
         match kind:
             case "COLUMN_REF":
                 return self._column(node, scope)
@@ -485,7 +351,7 @@ class Walk:
         return self._fields(node, fields, ctes, scope)
 
     def _fields(self, node: Node, fields: Mapping[str, str], ctes: _Ctes, scope: _Scope | None) -> Node:
-        _check_fields(node, fields.keys() | _COMMON, str(node.get("class")))
+        check_fields(node, fields.keys() | COMMON, str(node.get("class")))
         found = dict(node)
         for name, how in fields.items():
             if name not in node:
@@ -493,7 +359,7 @@ class Walk:
             value = node[name]
             match how:
                 case "p":
-                    _check_plain(value)
+                    check_plain(value)
                 case "e":
                     found[name] = self._expression(value, ctes, scope)
                 case "E":
@@ -505,30 +371,30 @@ class Walk:
                 case "m":
                     found[name] = self._modifier(value, ctes, scope) if value is not None else None
                 case "q":
-                    _check_fields(value, frozenset({"node", "named_param_map"}), "query")
+                    check_fields(value, frozenset({"node", "named_param_map"}), "query")
                     found[name] = {**value, "node": self._query(value["node"], ctes, scope)}
                 case "orders":
                     found[name] = self._orders(value, ctes, scope)
                 case "cases":
                     for case in value:
-                        _check_fields(case, frozenset({"when_expr", "then_expr"}), "CASE")
+                        check_fields(case, frozenset({"when_expr", "then_expr"}), "CASE")
                     found[name] = [{key: self._expression(one, ctes, scope) for key, one in case.items()} for case in value]
                 case "replacements":
                     for item in value:
-                        _check_fields(item, frozenset({"key", "value"}), "REPLACE")
+                        check_fields(item, frozenset({"key", "value"}), "REPLACE")
                     found[name] = [{**item, "value": self._expression(item["value"], ctes, scope)} for item in value]
                 case "collation":
-                    if not _COLLATION.fullmatch(str(value)):
-                        _refuse("this collation")
+                    if not COLLATION.fullmatch(str(value)):
+                        refuse("this collation")
         return found
 
     def _check_function(self, node: Node) -> Node | None:
         """Raises StatementRefused for what may not be called; gives the constant that stands for a function the gate answers itself."""
         name = str(node["function_name"]).lower()
         if node["catalog"] or node["schema"] not in ("", "main"):
-            _refuse_function(".".join(part for part in (node["catalog"], node["schema"], name) if part))
+            refuse_function(".".join(part for part in (node["catalog"], node["schema"], name) if part))
         if node.get("export_state"):
-            _refuse("EXPORT_STATE")
+            refuse("EXPORT_STATE")
         if not node.get("children") and name not in self.macros and self.author != "owner":
             if name in _WHO:
                 return {**text_constant(self.user), "alias": node["alias"]}
@@ -536,7 +402,7 @@ class Walk:
                 return {**texts_constant(list(self.groups)), "alias": node["alias"]}
         self.called.add(name)
         if self.author == "reader" and name not in functions.ALLOWED and name not in self.macros:
-            _refuse_function(name)
+            refuse_function(name)
         if name in functions.CALL_BY_NAME and self.author == "reader":
             self._check_called_by_name(node)
         return None
@@ -546,17 +412,17 @@ class Walk:
         given = arguments[1]["value"] if len(arguments) > 1 and arguments[1].get("class") == "CONSTANT" else None
         called = str(given["value"]).lower() if given is not None and given["type"]["id"] == "VARCHAR" and not given["is_null"] else None
         if called not in functions.AGGREGATES:
-            _refuse_function(f"{node['function_name']} with {called or 'a name that is no constant'}")
+            refuse_function(f"{node['function_name']} with {called or 'a name that is no constant'}")
         self.called.add(called)
 
     def _qualified(self, name: Node, scope: _Scope | None) -> Node:
         """A column's name in EXCLUDE or RENAME, under what its table is called now."""
-        _check_fields(name, frozenset({"catalog", "schema", "table", "column"}), "column name")
+        check_fields(name, frozenset({"catalog", "schema", "table", "column"}), "column name")
         alias = self._new_alias([part for part in (name["schema"], name["table"]) if part], scope) if name["table"] else None
         return name if alias is None else {"catalog": "", "schema": "", "table": alias, "column": name["column"]}
 
     def _column(self, node: Node, scope: _Scope | None) -> Node:
-        _check_fields(node, _EXPRESSIONS["COLUMN_REF"].keys() | _COMMON, "COLUMN_REF")
+        check_fields(node, EXPRESSIONS["COLUMN_REF"].keys() | COMMON, "COLUMN_REF")
         parts = [str(part) for part in node["column_names"]]
         self.words.update(part.lower() for part in parts)
         if self.author == "system" and len(parts) == 1 and parts[0].lower() in ("current_user", "session_user"):
@@ -588,24 +454,24 @@ class Walk:
     # -- constants and types -----------------------------------------------------------------------------------------
 
     def _constant(self, value: Node) -> None:
-        _check_fields(value, frozenset({"type", "is_null", "value"}), "constant")
+        check_fields(value, frozenset({"type", "is_null", "value"}), "constant")
         self._type(value["type"])
         if value["type"].get("id") != "TYPE":
-            _check_plain(value.get("value"))
+            check_plain(value.get("value"))
 
     def _type(self, value: Node | None) -> None:
         """Names of the engine's own types alone: a type may be looked up in a catalog, as a table is."""
         if value is None:
             return
-        _check_fields(value, frozenset({"id", "type_info"}), "type")
+        check_fields(value, frozenset({"id", "type_info"}), "type")
         info = value["type_info"]
         if info is None:
-            if str(value["id"]).lower().replace('"', "") not in _PLAIN_TYPES:
-                _refuse(f"the type {value['id']}")
+            if str(value["id"]).lower().replace('"', "") not in PLAIN_TYPES:
+                refuse(f"the type {value['id']}")
             return
         is_elsewhere = info.get("catalog") or info.get("schema")
         if str(value["id"]) == "UNBOUND" and (is_elsewhere or str(info.get("name", "")).lower() not in functions.TYPES):
-            _refuse(f"the type {info.get('name')}")
+            refuse(f"the type {info.get('name')}")
         self._type_info(info)
 
     def _type_info(self, info: Any) -> None:
@@ -621,24 +487,6 @@ class Walk:
                 return
             for item in info.values():
                 self._type_info(item)
-
-
-_PLAIN_TYPES: Final = functions.TYPES | {
-    "sqlnull",
-    "integer_literal",
-    "string_literal",
-    "any",
-    "unknown",
-    "list",
-    "type",
-    "timestamp_tz",
-    "time_tz",
-    "hugeint",
-    "decimal",
-    "char",
-    "map",
-    "invalid",
-}
 
 
 def _clashing_names(node: Any) -> frozenset[str]:
@@ -673,31 +521,3 @@ def _changes(node: Any) -> bool:
                 return True
             pending += one.values()
     return False
-
-
-def _check_fields(node: Node, allowed: frozenset[str] | set[str], kind: str) -> None:
-    if not isinstance(node, dict):
-        _refuse(f"{kind} of an unknown form")
-    unknown = node.keys() - allowed
-    if unknown:
-        _refuse(f"{kind} with {', '.join(sorted(unknown))}")
-
-
-def _check_plain(value: Any) -> None:
-    """Raises where something hides a node in what should be names and numbers."""
-    if isinstance(value, list):
-        for item in value:
-            _check_plain(item)
-    elif isinstance(value, dict):
-        if "class" in value or "node" in value or "select_list" in value:
-            _refuse("a query in an unknown place")
-        for item in value.values():
-            _check_plain(item)
-
-
-def _refuse(what: str, says: str | None = None) -> NoReturn:
-    raise StatementRefused(says or "this kind of statement can't be run here", expected="one SELECT over tables of the lake", found=what)
-
-
-def _refuse_function(name: str) -> NoReturn:
-    raise StatementRefused(f"a query can't call {name} here", expected="functions of their arguments alone", hint="docs/gate.md lists them")

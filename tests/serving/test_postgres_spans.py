@@ -30,6 +30,9 @@ _SPANS = (
         for pattern in ("a+b?", "(a)(b)", "^[ab]*c", "[^a]{1,2}x", "b(.*)", "", r"\d\s?", "a?ab?c?$", "()b", "[a-c]+[1-9]?", "(c{0,2})1", "x(x*)")
     ),
     "substring(word, 'c.')",
+    r"substring(word from '\w+')",
+    r"word ~ '^\w*\s'",
+    r"regexp_replace(word, '\s+', '_', 'g')",
     "regexp_replace(word, '[ab]?(c+)1?', '<\\1>', 'g')",
     "regexp_replace(word, 'a*', '-')",
 )

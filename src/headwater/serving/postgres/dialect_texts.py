@@ -54,12 +54,21 @@ def _may_be_empty(expression: str) -> bool:
 def _regexp_like(options: str) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
         no_more(node, "this", "expression")
-        _regular(node.args["expression"])
         made = exp.Anonymous(this="REGEXP_MATCHES", expressions=[node.this.copy(), node.args["expression"].copy(), exp.Literal.string(options)])
-        made.type = exp.DataType.build("boolean")
-        return made
+        return _of_known_letters(node.this, _regular(node.args["expression"]), made, "boolean")
 
     return rule
+
+
+def _of_known_letters(of: exp.Expr, expression: str, made: exp.Expr, type: str) -> exp.Expr:
+    """`made` of a text and a regular expression. Which signs beyond ASCII are letters (`\\w`) and spaces (`\\s`) they know each in its own way, and
+    a vertical tab too: where it matters, a text that has some makes the query fail."""
+    if re.search(r"\\[wWsS]", expression.replace("\\\\", "")):
+        strange = exp.Anonymous(this="REGEXP_MATCHES", expressions=[of.copy(), exp.Literal.string(r"[^\x00-\x0a\x0c-\x7f]")])
+        fails = exp.cast(exp.cast(exp.Literal.string("letters or spaces that may be others"), "tinyint"), type)
+        made = exp.paren(exp.Case(ifs=[exp.If(this=strange, true=fails)], default=made))
+    made.type = exp.DataType.build(type)
+    return made
 
 
 def _regexp_replace(node: exp.Expr) -> exp.Expr:
@@ -77,7 +86,8 @@ def _regexp_replace(node: exp.Expr) -> exp.Expr:
         raise Refused("regexp_replace of all matches where a match may be empty")
     no_more(node, "this", "expression", "replacement", "modifiers", "single_replace")
     arguments = [node.this, node.args["expression"], node.args["replacement"], exp.Literal.string(flags + "s")]
-    return exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
+    made = exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
+    return _of_known_letters(node.this, expression, made, "text")
 
 
 def _substring(node: exp.Expr) -> exp.Expr:
@@ -98,9 +108,7 @@ def _matched(of: exp.Expr, pattern: exp.Expr) -> exp.Expr:
     given = [of.copy(), pattern.copy()]
     matches = exp.Anonymous(this="REGEXP_MATCHES", expressions=[*(one.copy() for one in given), exp.Literal.string("s")])
     taken = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[*given, exp.Literal.number(int(has_group)), exp.Literal.string("s")])
-    made: exp.Expr = exp.paren(exp.Case(ifs=[exp.If(this=matches, true=taken)]))
-    made.type = exp.DataType.build("text")
-    return made
+    return _of_known_letters(of, expression, exp.paren(exp.Case(ifs=[exp.If(this=matches, true=taken)])), "text")
 
 
 def _whole(node: exp.Expr | None) -> bool:

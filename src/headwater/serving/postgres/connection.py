@@ -55,6 +55,8 @@ class _Portal:
     columns: list[Field] | None = None
     batches: Iterator[Any] | None = None
     sent: int = 0
+    #: Those by which it began, where not all of its rows may be asked for at once.
+    rights: str | None = None
 
     def close(self) -> None:
         if self.outcome is not None and self.outcome.rows is not None:
@@ -488,6 +490,8 @@ class Connection:
         payload.end()
         deadline = self._begin_statement(session)
         most = max(most, 0)
+        if portal.rights is not None:
+            await self._work(session, partial(session.refuse_when_changed, portal.rights), deadline)
         first = await self._run(session, portal, most, deadline) if portal.outcome is None else None
         await self._send_rows(session, portal, most, deadline, first)
 
@@ -502,6 +506,7 @@ class Connection:
     def _begun(self, session: Session, portal: _Portal, most: int) -> _Batch | None:
         """In a thread. The first rows are fetched at once: most answers have no others."""
         prepared = portal.prepared
+        portal.rights = session.rights() if most else None
         outcome = portal.outcome = session.execute(prepared, portal.values)
         if outcome.rows is None:
             return None

@@ -77,7 +77,7 @@ class Plans:
             return known
         named = {name: statement for statement in statements if (name := macro_name(statement)) is not None}
         tables = Tables(self._core, access, moment, connection, self._seen, named, lease)
-        plan = with_room(lambda: make_plan(access, sql, tables, named))
+        plan = _planned(access, sql, tables, named)
         plan = replace(plan, apart=_apart(plan, moment, lease))
         if key is not None and tables.is_cacheable and plan.sql is not None:
             with self._lock:
@@ -137,6 +137,16 @@ def _apart(plan: Plan, moment: Moment, lease: Lease) -> frozenset[Apart]:
         return frozenset()
     states = (moment.state.find(state.table) for state in plan.states.values())
     return frozenset(one for state in states if state is not None and (one := lease.of(state)) is not None)
+
+
+def _planned(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
+    """As `make_plan`. Only the owner's statements get room beyond the ordinary stack: it is given to the whole process, doors among it."""
+    if access.is_owner:
+        return with_room(lambda: make_plan(access, sql, tables, known))
+    try:
+        return make_plan(access, sql, tables, known)
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
@@ -205,7 +215,11 @@ def _refuse_entangled(node: Node) -> None:
                 subqueries += value["class"] == "SUBQUERY"
             waiting.extend((item, depth, subqueries) for item in value.values() if isinstance(item, (dict, list)))
         if found > _MOST_ENTANGLED or subqueries > _MOST_SUBQUERIES:
-            raise StatementRefused("the query's expressions are nested too deeply", hint="give parts of them names in a subquery of FROM")
+            raise _too_deep()
+
+
+def _too_deep() -> StatementRefused:
+    return StatementRefused("the query's expressions are nested too deeply", hint="give parts of them names in a subquery of FROM")
 
 
 def _turning_back(called: set[str], known: Mapping[str, str], tables: Tables, access: Access) -> TurningBack | None:

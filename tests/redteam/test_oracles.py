@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from kit import KEYS, NOW
 from lakes import change, definition, keep_hot, load, make_place, put
 
-from headwater.errors import StatementRefused
+from headwater.errors import HeadwaterError, StatementRefused
 from headwater.security import Principal
 from headwater.spec.names import TableName
 from headwater.spec.policies import Policies
@@ -87,6 +90,15 @@ def test_no_function_is_computed_for_what_a_reader_does_not_see(lake: Lake, tabl
         # a list of a cell that isn't seen is one of null
         assert lake.read_as(access, f"SELECT count({call}) FROM {table}").fetchall() in ([(3500,)], [(4000,)]), call
         assert lake.read_as(access, f"SELECT count(*) >= 3500 FROM {table} WHERE ({call}) IS NULL OR t IS NULL OR t = 'ab'").fetchall() == [(True,)]
+
+
+def test_a_view_is_put_apart_once_the_right_to_its_rows_is_over(lake: Lake) -> None:
+    access = reader({"select": "v.*"}, {"select": "s.t", "until": "2026-07-01"})
+    sql = "SELECT count(hamming(t, 'ab')) FROM v.safe"
+    with suppress(HeadwaterError):  # of rows that the reader may see
+        lake.read_as(access, sql).fetchall()
+    later = replace(access, at=datetime(2026, 7, 2, tzinfo=UTC))
+    assert lake.read_as(later, sql).fetchall() == [(3500,)]
 
 
 def test_the_oracles_have_teeth(lake: Lake) -> None:

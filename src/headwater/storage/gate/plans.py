@@ -183,7 +183,7 @@ def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]
         tables=names,
         columns=columns,
         parameters=tuple(str(item["key"]) for item in sorted(parameters, key=lambda item: int(item["value"]))),
-        valid_until=min((seen.valid_until for seen in tables.found if seen.valid_until is not None), default=None),
+        valid_until=min((*(seen.valid_until for seen in tables.found if seen.valid_until is not None), *tables.turns), default=None),
         states=dict(tables.states),
         loads_audit=tables.has_audit,
         turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,

@@ -103,6 +103,8 @@ class Tables:
         self.states: dict[tuple[str, str], TableState] = {}
         self.macros: list[str] = []
         self.found: list[Seen] = []
+        #: When a grant begins or ends on what views read.
+        self.turns: list[datetime] = []
         self.is_cacheable = True
         self.has_audit = False
 
@@ -192,7 +194,12 @@ class Tables:
 
     def _sees_all_of(self, name: TableName) -> bool:
         state = self._moment.state.find(name)
-        if state is None or not self.decide(state).is_unrestricted:
+        if state is None:
+            return False
+        decision = self.decide(state)
+        if decision.valid_until is not None:
+            self.turns.append(decision.valid_until)
+        if not decision.is_unrestricted:
             return False
         self.states[state.table.key] = state
         return not self._leaves_out(state)

@@ -84,7 +84,11 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         model.execute(f"CREATE TABLE all_rows AS {ROWS}")
         for role, sql in MODELS.items():
             model.execute(f"CREATE SCHEMA {role}")
-            model.execute(f"CREATE TABLE {role}.t AS {sql}")
+            model.execute(f"CREATE TABLE {role}.rows AS {sql}")
+            # what the engine leaves out of a computation hangs on what it knows of columns: as little as behind the gate's barrier
+            names = [row[0] for row in model.execute(f"DESCRIBE {role}.rows").fetchall()]
+            listed = "*" if role == "masked" else ", ".join(f"greatest({name}, {name}) AS {name}" for name in names)
+            model.execute(f"CREATE VIEW {role}.t AS SELECT {listed} FROM {role}.rows")
         yield lake, model
 
 

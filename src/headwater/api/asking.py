@@ -114,6 +114,12 @@ class Asking:
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
 
+    def need_administrator(self, deed: str) -> None:
+        """Raises ApprovalRefused unless whoever calls is the owner or an administrator."""
+        caller = self.of_caller().principal
+        if not caller.may_administer:
+            raise ApprovalRefused(f"{caller.name} may not {deed}", expected="the owner, or an administrator", state="nothing was changed")
+
     def need(self, action: Action, tables: Callable[[], Iterable[TableName]]) -> None:
         """Raises ApprovalRefused unless whoever calls may do `action` with all of the tables; audited for all but the owner, who may."""
         token = self._loaded.environ.get(TOKEN_VARIABLE)
@@ -122,10 +128,14 @@ class Asking:
         from headwater.security import Resource, decide
         from headwater.security.audit import new_query_id
         from headwater.security.audited import Audited
+        from headwater.storage.gate import resource_of
 
         access = self.of_caller()
         who, names = access.principal, sorted(tables())
-        refused = [name for name in names if not decide(access.policies, who, action, Resource(name), at=access.at).is_allowed]
+        state = self._session.lake.state()
+        # a denial may be by a label that a column has
+        resources = {name: Resource(name) if (found := state.find(name)) is None else resource_of(found) for name in names}
+        refused = [name for name in names if not decide(access.policies, who, action, resources[name], at=access.at).is_allowed]
         self.audit.append(
             Audited(
                 at=access.at,

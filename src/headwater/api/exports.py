@@ -200,8 +200,10 @@ class Exports:
         if not token:
             return OWNER
         caller = self._asking().users.login_token(token, door="local")
-        if not caller.is_admin and caller.name != export.as_:
-            raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=f"an administrator, or {export.as_}")
+        is_its_own = caller.name == export.as_ and (caller.scope is None or "export" in caller.scope)
+        if not caller.may_administer and not is_its_own:
+            expected = f"an administrator, or {export.as_}, with a token that is good for it"
+            raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=expected)
         return caller
 
     def _access(self, export: Export, session: Session) -> Access:

@@ -61,10 +61,11 @@ class LakeRoom:
         """Copies catalog, state and data of one instant into a new or empty folder, beside writers.
 
         Of an encrypted lake, catalog and state are sealed with the project's keyring, whose copy lies beside them. Raises UsageError,
-        LakeUnavailable, StorageFull, KeyMissing.
+        LakeUnavailable, StorageFull, KeyMissing, ApprovalRefused for whom HEADWATER_TOKEN says, but for administrators.
         """
         from headwater.api.sealing import seal_backup
 
+        self._asking().need_administrator("back up the lake")
         session = self._session()
         folder = Path(directory).absolute()
         report = session.lake.backup(folder, state_backup=lambda folder: session.state.backup_to(folder / STATE_FILE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -42,6 +42,10 @@ class CheckResult:
 
     table: TableName
     verdicts: tuple[Verdict, ...]
+
+    def without_values(self) -> CheckResult:
+        """The same for who may not see the table's rows."""
+        return replace(self, verdicts=tuple(replace(verdict, message="", sample=()) for verdict in self.verdicts))
 
 
 #: fresh: as its definition and inputs are. stale: the next run has something to do. held: an error check keeps its newest rows from readers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -150,8 +150,11 @@ class LakeService:
     def version(self, principal: Principal) -> str | None:
         """Changes with every commit, and with whatever the policies make of this principal now."""
         access = self._access(principal)
-        said = repr((self._session.lake.head(), access.policies.version, access.principal, _next_turn(access)))
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        return _word(self._session.lake.head(), *_rights(access), _next_turn(access))
+
+    def rights(self, principal: Principal) -> str:
+        """Changes with whatever the policies make of this principal now."""
+        return _word(*_rights(self._access(principal)))
 
     def hot_tables(self) -> tuple[int, int]:
         report = self._session.lake.hot_report()
@@ -167,6 +170,16 @@ class LakeService:
     def close(self) -> None:
         """Writes what of the audit still waits. The session stays open."""
         self._asking.close()
+
+
+def _word(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _rights(access: Access) -> tuple[object, ...]:
+    """What decides what is seen: not when one came in, which is another time at each login."""
+    who = access.principal
+    return access.policies.version, replace(who, roles=frozenset(), since=None, until=None), sorted(who.roles), access.keys.token_version
 
 
 def _next_turn(access: Access) -> str:

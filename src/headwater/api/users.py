@@ -96,10 +96,11 @@ class Room:
 
     def _administrator(self, state: StateStore) -> Principal:
         caller = self._caller(state)
-        if caller.kind != "owner" and not caller.is_admin:
+        if not caller.may_administer:
             from headwater.errors import ApprovalRefused
 
-            raise ApprovalRefused(f"{caller.name} isn't an administrator", state="nothing was changed")
+            expected = "a token that is good for `admin`" if caller.is_admin else None
+            raise ApprovalRefused(f"{caller.name} isn't an administrator", expected=expected, state="nothing was changed")
         return caller
 
     def _note(self, state: StateStore, caller: Principal, action: str, what: str, tables: Sequence[TableName] = ()) -> None:
@@ -278,7 +279,7 @@ class RequestsRoom(Room):
         with self._state() as store:
             caller = self._caller(store)
             found = self._requests(store).list(user=user, state=state)
-            if caller.kind == "owner" or caller.is_admin:
+            if caller.may_administer:
                 return found
             from headwater.security.decisions import Resource, decide
 

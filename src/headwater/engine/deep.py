@@ -10,7 +10,8 @@ from typing import TypeVar
 from headwater.errors import HeadwaterError
 
 _STACK_BYTES = 256 * 1024 * 1024
-_RECURSION = 200_000
+#: Also for what other threads do meanwhile, on stacks of the ordinary size: deeper than this they would end the process.
+_RECURSION = 20_000
 _one_at_a_time = threading.Lock()
 
 T = TypeVar("T")

@@ -207,8 +207,9 @@ class _Judge:
         """Columns a denial takes away, in lower case; None when the whole table is denied."""
         taken: set[str] = set()
         for deny in self._policies.deny:
-            # who is denied something of the lake isn't allowed it on the whole
-            is_on = self._resource.table is None or self._is_on(deny.on)
+            # who is denied something of the lake isn't allowed it on the whole, nor on a table of whose labels nothing is known
+            is_unknown = not self._resource.columns and any(isinstance(pattern, LabelPattern) for pattern in deny.on)
+            is_on = self._resource.table is None or is_unknown or self._is_on(deny.on)
             # what somebody may not even read can't be sent out for them
             is_meant = deny.action == self._action or (deny.action == "select" and self._action == "export")
             if not is_meant or not self._is_about(deny) or not is_on:

@@ -48,6 +48,11 @@ class Principal:
     def groups(self) -> frozenset[str]:
         return frozenset(membership.group for membership in self.memberships)
 
+    @property
+    def may_administer(self) -> bool:
+        """The owner, or an administrator; by a token only where that is good for all, or for `admin`."""
+        return self.kind == "owner" or (self.is_admin and (self.scope is None or "admin" in self.scope))
+
 
 OWNER: Final = Principal("owner", "owner")
 

@@ -18,6 +18,16 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
+class Accountable(Protocol):
+    """A service whose principals may lose rights while they are being answered."""
+
+    def rights(self, principal: Principal) -> str | None:
+        """A word that differs whenever policies, groups or approvals make something else of this principal; None when it can't tell. Raises
+        AuthenticationFailed for one who may not be here any more."""
+        ...
+
+
+@runtime_checkable
 class KeepsHot(Protocol):
     """A service that keeps tables in memory."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from headwater.errors import DoorClosed, MissingDependency
 from headwater.security.principals import Principal
 from headwater.security.scram import ScramSecret
-from headwater.serving.facets import Checkable, KeepsHot, Versioned
+from headwater.serving.facets import Accountable, Checkable, KeepsHot, Versioned
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of
@@ -119,6 +119,9 @@ class Current:
 
     def version(self, principal: Principal) -> str | None:
         return self.service.version(principal) if isinstance(self.service, Versioned) else None
+
+    def rights(self, principal: Principal) -> str | None:
+        return self.service.rights(principal) if isinstance(self.service, Accountable) else None
 
     def hot_tables(self) -> tuple[int, int]:
         return self.service.hot_tables() if isinstance(self.service, KeepsHot) else (0, 0)

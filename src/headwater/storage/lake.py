@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headwater.security.audited import AuditHead
+    from headwater.spec.policies import Action
     from headwater.storage.backup import BackupReport
     from headwater.storage.consistency import Inconsistency
     from headwater.storage.exported import DeadLetter, Exported
@@ -389,14 +390,16 @@ class Lake:
         found = read_quarantine(self._core, table, state, ids)
         if access is None:
             return found
-        shown = set()
-        for name in sorted({row.table for row in found}):
-            try:
-                self._door.vouch(access, name, "quarantine", f"quarantine {name}")
-                shown.add(name)
-            except TableNotFound:
-                continue
+        shown = {name for name in sorted({row.table for row in found}) if self.is_open_to(access, name, "quarantine", f"quarantine {name}")}
         return [row for row in found if row.table in shown]
+
+    def is_open_to(self, access: Access, table: TableName, action: Action, what: str) -> bool:
+        """Whether `access` sees the whole table by the right to `action`; audited, with `what` is done."""
+        try:
+            self._door.vouch(access, table, action, what)
+        except TableNotFound:
+            return False
+        return True
 
     def quarantine_counts(self) -> dict[TableName, int]:
         """How many rows of each table wait."""

@@ -14,9 +14,11 @@ from headwater.serving.postgres.values import Rows
 class Cursor:
     """DECLAREd: rows are taken as FETCH asks for them."""
 
-    def __init__(self, rows: Rows, is_held: bool) -> None:
+    def __init__(self, rows: Rows, is_held: bool, rights: str | None) -> None:
+        """`rights` are those by which it was declared."""
         self.rows = rows
         self.is_held = is_held
+        self.rights = rights
         self._left: pa.RecordBatch | None = None
 
     def take(self, count: int | None) -> Iterator[pa.RecordBatch]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from headwater.security.principals import Principal
+from headwater.serving.facets import Accountable
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
@@ -466,6 +467,17 @@ class Session:
         words.end()
         return Outcome("RESET")
 
+    # -- rights ------------------------------------------------------------------------------------------------------
+
+    def rights(self) -> str | None:
+        """What the session may see, as a word to compare. Raises AuthenticationFailed where it has ended."""
+        return self._service.rights(self._who()) if isinstance(self._service, Accountable) else None
+
+    def refuse_when_changed(self, rights: str | None) -> None:
+        """More rows of a query that began by other rights aren't given. Raises WireError, AuthenticationFailed."""
+        if rights != self.rights():
+            raise WireError("55000", "what this session may see has changed since the query began", hint="Run it again.")
+
     # -- cursors -----------------------------------------------------------------------------------------------------
 
     def _declare(self, sql: str) -> Outcome:
@@ -484,7 +496,8 @@ class Session:
             self._need_transaction("DECLARE CURSOR")
         if name in self._cursors:
             raise WireError("42P03", f'cursor "{name}" already exists')
-        self._cursors[name] = Cursor(self._run(self._translated(words.rest()), (), ()), is_held)
+        rights = self.rights()
+        self._cursors[name] = Cursor(self._run(self._translated(words.rest()), (), ()), is_held, rights)
         return Outcome("DECLARE CURSOR")
 
     def _cursor(self, name: str) -> Cursor:
@@ -500,6 +513,7 @@ class Session:
     def _fetch(self, word: str, sql: str) -> Outcome:
         name, count = read_fetch(sql)
         cursor = self._cursor(name)
+        self.refuse_when_changed(cursor.rights)
         if word == "move":
             moved = sum(batch.num_rows for batch in cursor.take(count))
             return Outcome(f"MOVE {moved}")

@@ -46,6 +46,8 @@ class _Portal:
     columns: list[Field] | None = None
     batches: Iterator[Any] | None = None
     sent: int = 0
+    #: Those by which it began, where not all of its rows may be asked for at once.
+    rights: str | None = None
 
     def close(self) -> None:
         if self.outcome is not None and self.outcome.rows is not None:
@@ -225,6 +227,8 @@ class Messages:
         payload.end()
         deadline = self._begin_statement()
         most = max(most, 0)
+        if portal.rights is not None:
+            await self._work(partial(self._session.refuse_when_changed, portal.rights), deadline)
         first = await self._run(portal, most, deadline) if portal.outcome is None else None
         await self._send_rows(portal, most, deadline, first)
 
@@ -239,6 +243,7 @@ class Messages:
     def _begun(self, portal: _Portal, most: int) -> _Batch | None:
         """In a thread. The first rows are fetched at once: most answers have no others."""
         prepared = portal.prepared
+        portal.rights = self._session.rights() if most else None
         outcome = portal.outcome = self._session.execute(prepared, portal.values)
         if outcome.rows is None:
             return None

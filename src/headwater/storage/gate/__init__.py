@@ -4,5 +4,6 @@ from headwater.storage.gate.access import Access, Described, Relationship, Visib
 from headwater.storage.gate.door import Door
 from headwater.storage.gate.hot import HotReport
 from headwater.storage.gate.limited import LimitedDoors
+from headwater.storage.gate.tables import resource_of
 
-__all__ = ["Access", "Described", "Door", "HotReport", "LimitedDoors", "Relationship", "VisibleColumn", "VisibleTable"]
+__all__ = ["Access", "Described", "Door", "HotReport", "LimitedDoors", "Relationship", "VisibleColumn", "VisibleTable", "resource_of"]

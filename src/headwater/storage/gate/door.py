@@ -28,7 +28,7 @@ from headwater.errors import (
 )
 from headwater.security import decide
 from headwater.security.audited import Audited, Outcome
-from headwater.security.tokenizing import COUNTER, FUNCTION
+from headwater.security.tokenizing import COUNTER, FUNCTION, detokenizing_macros
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
 from headwater.storage.changes import Definition, TableState
@@ -417,6 +417,10 @@ class Door:
                 return plan.described[asked]
             for statement in plan.macros:
                 place.connection.execute(statement)
+            if plan.turned_back is not None:
+                # binding computes what is constant: no token is turned back where the audit isn't told
+                for statement in detokenizing_macros(access.keys.tokens, ()):
+                    place.connection.execute(statement)
             given = dict(zip(plan.parameters, parameter_types, strict=False))
             types = infer_types(plan.node, plan.parameters, given, place.connection)
             text = to_sql(with_nulls(plan.node, types)) if types else plan.sql

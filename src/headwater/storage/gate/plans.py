@@ -80,7 +80,7 @@ class Plans:
             return known
         named = {name: statement for statement in statements if (name := macro_name(statement)) is not None}
         tables = Tables(self._core, access, moment, connection, self._seen, named, lease)
-        plan = with_room(lambda: make_plan(access, sql, tables, named))
+        plan = _planned(access, sql, tables, named)
         plan = replace(plan, apart=_apart(plan, moment, lease))
         if key is not None and tables.is_cacheable and plan.sql is not None:
             with self._lock:
@@ -147,6 +147,16 @@ _EXPLAINED: Final = "QUERY PLAN"
 _EXPLAIN: Final = re.compile(r"\s*explain\b\s*(?P<option>analy[sz]e\b|verbose\b|\()?", re.IGNORECASE)
 
 
+def _planned(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
+    """As `make_plan`. Only the owner's statements get room beyond the ordinary stack: it is given to the whole process, doors among it."""
+    if access.is_owner:
+        return with_room(lambda: make_plan(access, sql, tables, known))
+    try:
+        return make_plan(access, sql, tables, known)
+    except RecursionError:
+        raise _too_deep() from None
+
+
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
     """Has no effects of its own but on `tables`, and for EXPLAIN on the connection: macros."""
     explained = _EXPLAIN.match(mask(sql)) if "explain" in sql.lower() else None
@@ -210,7 +220,7 @@ def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str,
         tables=names,
         columns=columns,
         parameters=tuple(str(item["key"]) for item in sorted(parameters, key=lambda item: int(item["value"]))),
-        valid_until=min((seen.valid_until for seen in tables.found if seen.valid_until is not None), default=None),
+        valid_until=min((*(seen.valid_until for seen in tables.found if seen.valid_until is not None), *tables.turns), default=None),
         states=dict(tables.states),
         loads_audit=tables.has_audit,
         turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,
@@ -242,7 +252,11 @@ def _refuse_entangled(node: Node) -> None:
                 subqueries += value["class"] == "SUBQUERY"
             waiting.extend((item, depth, subqueries) for item in value.values() if isinstance(item, (dict, list)))
         if found > _MOST_ENTANGLED or subqueries > _MOST_SUBQUERIES:
-            raise StatementRefused("the query's expressions are nested too deeply", hint="give parts of them names in a subquery of FROM")
+            raise _too_deep()
+
+
+def _too_deep() -> StatementRefused:
+    return StatementRefused("the query's expressions are nested too deeply", hint="give parts of them names in a subquery of FROM")
 
 
 def _turning_back(called: set[str], known: Mapping[str, str], tables: Tables, access: Access) -> TurningBack | None:

@@ -31,7 +31,7 @@ from headwater.storage.state import LakeState
 from headwater.storage.system import SYSTEM_TABLES
 
 _OF_THE_ENGINE: Final = functions.ALLOWED | functions.REFUSED
-#: Stands after a row filter: nothing a reader wrote is computed for rows that it leaves out.
+#: Stands after what leaves rows out: nothing a reader wrote is computed before it.
 BARRIER: Final = "LIMIT 9223372036854775807"
 #: The table in the schema of system tables that isn't the lake's: who did what.
 AUDIT: Final = "audit"
@@ -54,6 +54,8 @@ class Seen:
     columns: tuple[Column, ...]
     is_filtered: bool
     valid_until: datetime | None
+    #: Statements that make the project's macros which its rules call.
+    macros: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,13 @@ class Tables:
         self._connection = connection
         self._seen = seen
         self._kept: frozenset[int] | None = None
+        self._newest: LakeState | None = None
         #: Tables met, those that views read among them: a plan is good as long as these stay as they are.
         self.states: dict[tuple[str, str], TableState] = {}
         self.macros: list[str] = []
         self.found: list[Seen] = []
+        #: When a grant begins or ends on what views read.
+        self.turns: list[datetime] = []
         self.is_cacheable = True
         self.has_audit = False
 
@@ -144,12 +149,15 @@ class Tables:
         decision = self.decide(state)
         if not decision.is_allowed or not decision.columns:
             raise unknown(name)
-        key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys, self._lease.of(state))
+        macros = tuple(self._known_macros.values())
+        key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys, macros, self._lease.of(state))
         # what a view or a filter reads besides must be as it was, too: both are worked out anew with the lake
         is_alone = published_definition(state).kind != "view" and not _has_subquery(decision) and self._moment.limit is None
         known = self._seen.get(key) if is_alone else None
         if known is None:
             known = self._seen[key] = self._shown(state, decision)
+        for statement in known.macros:
+            self._create(statement)
         self.states[state.table.key] = state
         return replace(known, valid_until=decision.valid_until)
 
@@ -157,7 +165,7 @@ class Tables:
         """What the reader may do with tokens. Raises StatementRefused where that is nothing."""
         access = self._access
         self.is_cacheable = False  # it depends on every table of the lake
-        resources = [resource_of(state) for state in self._moment.state.tables.values() if published_columns(state)]
+        resources = [self._resource(state) for state in self._moment.state.tables.values() if published_columns(state)]
         domains = detokenizable(access.policies, access.principal, resources, at=access.at)
         if not domains:
             raise StatementRefused(
@@ -170,21 +178,53 @@ class Tables:
         return TurningBack(detokenizing_macros(access.keys.tokens, domains), tuple(columns))
 
     def decide(self, state: TableState, action: Action | None = None) -> Decision:
-        return decide(self._access.policies, self._access.principal, action or self._access.action, resource_of(state), at=self._access.at)
+        return decide(self._access.policies, self._access.principal, action or self._access.action, self._resource(state), at=self._access.at)
+
+    def _resource(self, state: TableState) -> Resource:
+        """What was not labelled at an older moment is read there with the labels that it has by now."""
+        if self._moment.limit is None:
+            return resource_of(state)
+        if self._newest is None:
+            self._newest = self._core.state_on(self._connection, self._moment.base)
+        now = self._newest.find(state.table)
+        return resource_of(state) if now is None else resource_of(state, now)
 
     def _who(self, decision: Decision) -> object:
-        names_somebody = any("current_" in where or "session_user" in where for where in _conditions(decision))
-        return (self._access.principal.name, tuple(sorted(self._access.principal.groups))) if names_somebody else None
+        """Whom a condition may have named, however it is written; nobody where there is none."""
+        return (self._access.principal.name, tuple(sorted(self._access.principal.groups))) if _conditions(decision) else None
 
     def _shown(self, state: TableState, decision: Decision) -> Seen:
         columns = published_columns(state)
         is_filtered = bool(decision.where)
         if decision.is_unrestricted and published_definition(state).kind != "view":
             return Seen(state.table, self.for_system(state.table, None), columns, False, decision.valid_until)
-        listed = ", ".join(f"{self._cell(column, decision)} AS {quote(column.name)}" for column in columns if column.name in decision.columns)
-        conditions = " OR ".join(f"(\n{where}\n)" for where in decision.where)
-        where = f" WHERE {conditions} {BARRIER}" if is_filtered else ""
-        return self._bound(state.table, f"SELECT {listed} FROM {state.table.sql}{where}", is_filtered, decision.valid_until)
+        cells = {column.name: self._cell(column, decision) for column in columns if column.name in decision.columns}
+        sql = f"SELECT {_listed(cells)} FROM {state.table.sql}"
+        if is_filtered:
+            conditions = " OR ".join(f"(\n{where}\n)" for where in decision.where)
+            sql += f" WHERE {conditions}"
+        if _conditions(decision) or self._leaves_out(state):
+            sql = _apart(sql, cells)
+        return self._bound(state.table, sql, is_filtered, decision.valid_until)
+
+    def _leaves_out(self, state: TableState) -> bool:
+        """Whether the table is a view over rows of which the reader may not see all by themselves."""
+        definition = published_definition(state)
+        if definition.kind != "view":
+            return False
+        return not all(self._sees_all_of(table) for table in definition.inputs)
+
+    def _sees_all_of(self, name: TableName) -> bool:
+        state = self._moment.state.find(name)
+        if state is None:
+            return False
+        decision = self.decide(state)
+        if decision.valid_until is not None:
+            self.turns.append(decision.valid_until)
+        if not decision.is_unrestricted:
+            return False
+        self.states[state.table.key] = state
+        return not self._leaves_out(state)
 
     def _bound(self, name: TableName, sql: str, is_filtered: bool, valid_until: datetime | None) -> Seen:
         """Our own SQL over a table, read as the system reads it, and bound by itself: what a condition names must be the table's own.
@@ -196,14 +236,14 @@ class Tables:
         try:
             node = walk.query(query_of(sql))
             # by the name of one of the engine's functions a mask or a filter means that one, whatever the project calls so
-            self._use_macros(walk.called - _OF_THE_ENGINE)
+            macros = self._use_macros(walk.called - _OF_THE_ENGINE)
             text = to_sql(node)
             if text is None:
                 raise StatementRefused("the rules of a table can't be put into a query", found=str(name), hint="headwater lint says which")
             columns = tuple(describe_query(self._connection, text))
         except HeadwaterError as error:
             raise LakeError(f"the rules for {name} can't be applied", found=str(error), state="nothing was read") from error
-        return Seen(name, node, columns, is_filtered, valid_until)
+        return Seen(name, node, columns, is_filtered, valid_until, macros)
 
     def _cell(self, column: Column, decision: Decision) -> str:
         """What is seen of one column, cell by cell: the clearest of its sights that is for the row."""
@@ -251,8 +291,8 @@ class Tables:
         self._use_macros(walk.called)
         return node
 
-    def _use_macros(self, called: Iterable[str]) -> None:
-        """Creates the project's macros that a view model or a rule calls, and those that they call, each after these."""
+    def _use_macros(self, called: Iterable[str]) -> tuple[str, ...]:
+        """Creates the project's macros that a view model or a rule calls, and those that they call, each after these; gives them."""
         pending = [name for name in called if name in self._known_macros]
         chosen: set[str] = set()
         while pending:
@@ -261,9 +301,10 @@ class Tables:
                 continue
             chosen.add(name)
             pending += [one for one in functions_named(self._known_macros[name]) if one in self._known_macros]
-        for name, statement in self._known_macros.items():
-            if name in chosen:
-                self._create(statement)
+        statements = tuple(statement for name, statement in self._known_macros.items() if name in chosen)
+        for statement in statements:
+            self._create(statement)
+        return statements
 
     def _create(self, statement: str) -> None:
         if statement not in self.macros:
@@ -358,26 +399,41 @@ class Tables:
             decision = Decision(decision.principal, "select", resource, True, {column.name: (Sight(None, None),) for column in columns})
         else:
             rows_of = None
-        cells = []
+        cells: dict[str, str] = {}
         for column in columns:
             if column.name not in decision.columns:
                 continue
             cell = self._cell(column, decision)
             if column.name in VALUES_OF_OTHERS.get(table, ()):
                 cell = f"CASE WHEN {_is_of(open_tables)} THEN {cell} ELSE NULL END"
-            cells.append(f"{cell} AS {quote(column.name)}")
+            cells[column.name] = cell
         conditions = [f"({' OR '.join(f'({where})' for where in decision.where)})"] if decision.where else []
         if rows_of is not None:
             conditions.append(_is_of(rows_of))
-        where = f" WHERE {' AND '.join(conditions)} {BARRIER}" if conditions else ""
-        return self._bound(own, f"SELECT {', '.join(cells)} FROM {own.sql}{where}", bool(conditions), decision.valid_until)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self._bound(own, _apart(f"SELECT {_listed(cells)} FROM {own.sql}{where}", cells), bool(conditions), decision.valid_until)
 
 
-def resource_of(state: TableState) -> Resource:
-    """The table with the columns that readers are shown, each with the labels it had then and those it has by now."""
-    newest = {column.name.lower(): column.labels for column in state.columns}
-    columns = published_columns(state)
-    return Resource(state.table, tuple(ColumnLabels(c.name, frozenset((*c.labels, *newest.get(c.name.lower(), ())))) for c in columns))
+def resource_of(state: TableState, *later: TableState) -> Resource:
+    """The table with the columns that readers are shown, each with the labels it had then and those it has by now, or had `later`."""
+    labels: dict[str, set[str]] = {}
+    for one in (state, *later):
+        for column in (*published_columns(one), *one.columns):
+            labels.setdefault(column.name.lower(), set()).update(column.labels)
+    return Resource(state.table, tuple(ColumnLabels(column.name, frozenset(labels[column.name.lower()])) for column in published_columns(state)))
+
+
+def _listed(cells: Mapping[str, str]) -> str:
+    return ", ".join(f"{cell} AS {quote(name)}" for name, cell in cells.items())
+
+
+def _apart(sql: str, cells: Iterable[str]) -> str:
+    """The rows of `sql` (with columns named `cells`), and no way back to those that it leaves out.
+
+    Many of the engine's functions that it takes to be safe are computed once for each entry of a column's dictionary, which entries of rows left out
+    stand in. A column compared with itself comes out of that as its own values alone.
+    """
+    return f"SELECT {', '.join(f'greatest({name}, {name}) AS {name}' for name in map(quote, cells))} FROM ({sql}) {BARRIER}"
 
 
 def sight_type(sight: Sight, column: Column) -> str:

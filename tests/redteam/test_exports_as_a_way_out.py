@@ -74,16 +74,16 @@ def test_what_left_is_what_the_principal_may_send(folder: Path) -> None:
     ],
     ids=["hidden column", "no column", "hidden key", "masked key", "no right", "nobody", "a view over it", "what it is made of"],
 )
-@pytest.mark.parametrize("is_dry", [True, False], ids=["dry", "run"])
-def test_nothing_leaves_by_what_is_written_in_an_export(folder: Path, table: str, who: str, key: str, more: str, is_dry: bool) -> None:
+def test_nothing_leaves_by_what_is_written_in_an_export(folder: Path, table: str, who: str, key: str, more: str) -> None:
     file = folder / "exports" / "bad.yaml"
     file.write_text(EXPORT.format(name="bad", table=table, who=who, key=key, more=more))
     try:
         with api.open(folder) as project:
-            (done,) = project.exports.run("bad", dry_run=is_dry)
-            assert done.status == "failed"
-            assert isinstance(done.error, HeadwaterError)
-            assert "s3cr3t" not in f"{done.error}{project.exports.status('bad')}"
+            for is_dry in (True, False):
+                (done,) = project.exports.run("bad", dry_run=is_dry)
+                assert done.status == "failed"
+                assert isinstance(done.error, HeadwaterError)
+                assert "s3cr3t" not in f"{done.error}{project.exports.status('bad')}"
     finally:
         file.unlink()
     assert not [path for path in (folder / "out" / "bad").rglob("*") if path.is_file()]

@@ -20,7 +20,7 @@ FILES = {
     "other.csv": "oid,pid,note\n1,1,x\n2,2,y\n",
     "macros/m.sql": "CREATE MACRO shout(x) AS upper(x);\nCREATE MACRO again(x) AS shout(x);\n"
     "CREATE MACRO ppl() AS TABLE SELECT id, email AS em FROM s.people;\n",
-    "models/m/py.py": "from headwater import model, table\n\n\n@model()\ndef py(people=table('s.people')):\n    return people.arrow()\n",
+    "models/m/py.py": "from headwater import model, table\n\n\n@model()\ndef py(people=table('s.people', as_='arrow')):\n    return people\n",
 }
 #: By the column that must carry the label in each; the others are `id` and the like.
 MODELS = {

@@ -154,6 +154,24 @@ def test_a_relations_lineage_comes_from_its_sql(house: House) -> None:
 @pytest.mark.parametrize(
     "body",
     [
+        "return many.arrow()",
+        "yield from many.to_arrow_reader(1000)",
+        "return many.pl(lazy=True)",
+        "return many.filter('v >= 0')",
+    ],
+)
+@pytest.mark.timeout(120)
+def test_rows_may_be_read_from_a_relation_while_the_output_is_read(house: House, body: str) -> None:
+    """On one connection the reading would wait for the output, and the output for the reading."""
+    crossed = "many = rows.query('r', 'SELECT c AS v FROM r a, r b, range(100) x(c)')"
+    write(house, f"{crossed}\n{body}")
+    house.build(python_model("scores"))
+    assert house.rows("marts.scores", "count(*), sum(v)::BIGINT") == [(1_000_000, 10_000 * 4_950)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         "return rows.df()",
         "newest = rows.max('id').fetchone()[0]\nreturn rows.filter(f'id = {newest}')",
         "yield from rows.arrow().to_batches() if hasattr(rows.arrow(), 'to_batches') else rows.arrow()",

@@ -5,6 +5,7 @@ What builds and judges is imported by the first task that does it.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -80,11 +81,11 @@ class Connections:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[int, Connection] = {}
+        self._open: dict[int, list[Connection]] = {}
 
     def add(self, connection: Connection) -> None:
         with self._lock:
-            self._open[threading.get_ident()] = connection
+            self._open.setdefault(threading.get_ident(), []).append(connection)
 
     def remove(self) -> None:
         with self._lock:
@@ -92,7 +93,7 @@ class Connections:
 
     def interrupt(self) -> None:
         with self._lock:
-            for connection in self._open.values():
+            for connection in itertools.chain.from_iterable(self._open.values()):
                 connection.interrupt()
 
 

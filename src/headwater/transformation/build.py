@@ -96,7 +96,7 @@ def _history_columns(model: Model) -> frozenset[str]:
 def model_query(connection: Connection, workspace: Workspace, model: Model, context: BuildContext) -> Iterator[ModelQuery]:
     """The model as a query to run on `connection` while inside. Python models are called here."""
     if model.language == "python":
-        with python_query(connection, workspace, model, context.project_dir) as output:
+        with python_query(connection, workspace, model, context.project_dir, context.on_connection) as output:
             _stop_if_cancelled(context)
             lineage = output.lineage or context.lineage or Lineage.conservative(frozenset(model.arguments.values()), "it is computed in Python")
             yield typed_query(connection, model, output.sql, lineage, is_streamed=output.is_streamed)

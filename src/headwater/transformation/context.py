@@ -20,8 +20,8 @@ class BuildContext:
 
     `started_at` is the run's start (aware), the clock of all its tasks. `state` is the table's newest state in the lake (None: there is no
     such table), `inputs` the snapshot at which the workspace shows each input, `lineage` what is derived of the model beforehand. `interval`
-    restates that range of an incremental. `clock` is `clock_value(..)` for the model's time functions. `on_connection` is handed the connection that
-    the work runs on, so that another thread can interrupt it; `is_cancelled` is asked between steps.
+    restates that range of an incremental. `clock` is `clock_value(..)` for the model's time functions. `on_connection` is handed the connections
+    that the work runs on, so that another thread can interrupt it; `is_cancelled` is asked between steps.
     """
 
     run_id: str

@@ -63,8 +63,10 @@ class PythonOutput:
 
 
 @contextmanager
-def python_query(connection: Connection, workspace: Workspace, model: Model, project_dir: Path) -> Iterator[PythonOutput]:
-    """Calls a Python model; what it returned can be queried on `connection` while inside.
+def python_query(
+    connection: Connection, workspace: Workspace, model: Model, project_dir: Path, on_connection: Callable[[Connection], None] = lambda _: None
+) -> Iterator[PythonOutput]:
+    """Calls a Python model; what it returned can be queried on `connection` while inside. Its relations live on another, handed to `on_connection`.
 
     Raises UserCodeError with the frames of the user's files when the function (or a generator it returned, while it is read) raises;
     ModelOutputInvalid when what it returned is no table; MissingDependency when a frame library isn't installed.
@@ -73,7 +75,9 @@ def python_query(connection: Connection, workspace: Workspace, model: Model, pro
     function = load_function(project_dir, model)
     guard = _Guard(model, project_dir)
     with ExitStack() as stack:
-        arguments = {name: _hand_over(connection, workspace, given, stack) for name, given in _inputs(function).items()}
+        lazy = stack.enter_context(workspace.connection())  # what a function returns may read its relations while the output is being read
+        on_connection(lazy)
+        arguments = {name: _hand_over(lazy, workspace, given, stack) for name, given in _inputs(function).items()}
         # modules of the project can be imported inside the function too; only then others must wait
         with guard, importable(project_dir) if _imports(function.__code__) else nullcontext():
             returned = function(**arguments)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from headwater.storage.changes import Staged
 
 #: Of a place with more rejects than this, or more bytes of them, none is looked for.
 MOST_REJECTS = 100_000
-MOST_REJECT_BYTES = 64 * 1024 * 1024
+MOST_REJECT_BYTES = 16 * 1024 * 1024
 _ROWS_AT_ONCE = 10_000
 #: A line the reader couldn't take apart (a JSON string) has its own line behind its file.
 _PLACE = """
@@ -115,7 +116,8 @@ def _row(raw: str) -> _Row:
     value = json.loads(raw)
     if not isinstance(value, dict):
         return _text(str(value))
-    return frozenset((name.lower(), text if isinstance(text, str) else json.dumps(text)) for name, text in value.items() if text is not None)
+    given = {sys.intern(name.lower()): text for name, text in value.items() if text is not None}
+    return frozenset((name, text if isinstance(text, str) else json.dumps(text)) for name, text in given.items())
 
 
 def _text(line: str) -> str:

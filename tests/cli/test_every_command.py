@@ -149,6 +149,9 @@ def test_a_quarantined_row_is_shown_with_its_reason(built: Path, hw: Any) -> Non
     done = hw(built, "quarantine", "show", row["id"])
     assert "amount" in done.out
     assert "-7.00" in done.out
+    [place] = [line.split() for line in done.out.splitlines() if line.startswith("place")]
+    assert place == ["place", "data/orders1.csv:5"]
+    assert "  data/orders1.csv:5  " in hw(built, "quarantine", "list", "--rows").out
     assert hw(built, "quarantine", "show", row["id"], "--json").json["id"] == row["id"]
 
 

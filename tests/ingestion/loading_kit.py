@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from headwater.ingestion import LoadContext, PreparedLoad, prepare_load, staged_of
 from headwater.ingestion.replay import prepare_replay
-from headwater.sources import Batches, Capabilities, Connector, ConnectorContext, Portion, Reading, ReadRequest
+from headwater.sources import Batches, Capabilities, Connector, ConnectorContext, Portion, Reading, ReadRequest, open_connector
 from headwater.sources.base import ConnectorBase
 from headwater.spec.names import TableName
 from headwater.spec.sources import Source
@@ -101,6 +102,34 @@ class Loads:
         data = Path(self.lake.address.data)
         owned = {row[0] for row in self.lake.read_as_system("SELECT path FROM __ducklake_metadata_lake.ducklake_data_file").fetchall()}
         return [file for file in data.rglob("*.parquet") if file.name not in owned and "headwater" not in file.parts]
+
+
+class FileLoads(Loads):
+    """Loads from files in a folder."""
+
+    def __init__(self, lake: Lake, folder: Path) -> None:
+        super().__init__(lake)
+        self.folder = folder
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def run(self, stream: dict[str, Any], **more: Any) -> Any:
+        source = source_of(stream, type="files")
+        connector = self.open(source)
+        try:
+            return self.load(connector, source, **more)
+        finally:
+            connector.close()
+
+    def open(self, source: Source) -> Connector:
+        return open_connector(source, project_dir=self.folder, environ={}, temp_dir=self.folder / "tmp", now=self.now)
+
+    def at(self, table: str = "shop.orders") -> list[str]:
+        """Where the waiting rows stand, in order of it."""
+        return sorted(json.loads(position or "{}").get("at", "-") for (position,) in self.waiting("position", table))
 
 
 def source_of(stream: Mapping[str, Any], *, type: str = "python", name: str = "shop", stream_name: str = "orders") -> Source:

@@ -6,32 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading_kit import Loads, source_of
+from loading_kit import FileLoads
 
 from headwater.ingestion import staged_of
-from headwater.sources import Connector, open_connector
-from headwater.spec.sources import Source
 from headwater.storage import Lake
-
-
-class FileLoads(Loads):
-    def __init__(self, lake: Lake, folder: Path) -> None:
-        super().__init__(lake)
-        self.folder = folder
-
-    def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text, encoding="utf-8")
-
-    def run(self, stream: dict[str, Any], **more: Any) -> Any:
-        source = source_of(stream, type="files")
-        connector = self.open(source)
-        try:
-            return self.load(connector, source, **more)
-        finally:
-            connector.close()
-
-    def open(self, source: Source) -> Connector:
-        return open_connector(source, project_dir=self.folder, environ={}, temp_dir=self.folder / "tmp", now=self.now)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ import pytest
 from file_kit import Files
 
 from headwater.errors import SourceDataInvalid, SourceError, SourceReadFailed, SourceUnreachable, StreamNotFound
+from headwater.sources import Reading, Scan
+from headwater.sources.files import again
 from headwater.testing import faulty_files, read_rows
 
 KEYS = {"key_id": "testing", "secret": "hunter22-s3", "region": "us-east-1"}
@@ -51,6 +53,42 @@ def test_packed_objects_and_other_formats_are_read(stored: Files, bucket: Any) -
     bucket.put_object(Key="d.json", Body=b'[{"id": 4}]')
     for number, name in enumerate(("a.parquet", "b.zip", "c.ndjson.gz", "d.json"), 1):
         assert read_rows(stored.read(name)) == [{"id": number}]
+
+
+def _lines(reading: Reading, place: str | None = None) -> list[tuple[str, int]]:
+    """Where the rows begin, by a second look at one place."""
+    found = []
+    for portion in reading.portions:
+        assert isinstance(portion.data, Scan)
+        assert portion.data.reread is not None
+        part = portion.data.reread(place)
+        found += [(at, line) for at, line, _ in part.rows] if part else []
+    return found
+
+
+def test_a_small_object_is_fetched_again_for_its_lines_unless_it_changed(stored: Files, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put_object(Key="a.csv", Body=b'id,name\n1,"one\n"\n2,two\n')
+    bucket.put_object(Key="b.csv.gz", Body=gzip.compress(b"id,name\n\n3,three\n"))
+    reading = stored.read("*.csv*")
+    name = f"s3://{bucket.name}/a.csv"
+    assert _lines(reading, name) == [(name, 2), (name, 4)]
+    assert _lines(reading, f"{name}.gz") == []
+    assert _lines(reading, f"s3://{bucket.name}/b.csv.gz") == [(f"s3://{bucket.name}/b.csv.gz", 3)]
+    monkeypatch.setattr(again, "MOST_FETCHED_BYTES", 10)
+    with pytest.raises(SourceReadFailed, match="too long to be fetched again"):
+        _lines(reading, name)
+    monkeypatch.undo()
+    bucket.put_object(Key="a.csv", Body=b'id,name\n1,"one\n"\n2,tw\n')
+    with pytest.raises(SourceReadFailed, match="has changed"):
+        _lines(reading, name)
+
+
+def test_a_file_of_the_web_tells_its_lines_from_the_copy_that_was_fetched(files: Files, web: str, tmp_path: Path) -> None:
+    path = tmp_path / "web/a.csv"
+    path.write_text("id\n\n1\n")
+    reading = files.read(f"{web}/a.csv")
+    path.unlink()
+    assert _lines(reading) == [(f"{web}/a.csv", 2), (f"{web}/a.csv", 3)]
 
 
 def test_an_object_cut_off_is_refused(stored: Files, bucket: Any, tmp_path: Path) -> None:

@@ -334,12 +334,16 @@ def print_quarantine(rows: Sequence[QuarantinedRow], *, each_row: bool) -> None:
 
 
 def _place(row: QuarantinedRow) -> str:
-    """Where a row came from: `data/orders.csv:4`, or as the connector says it."""
+    """Where a row came from: `data/orders.csv:4` (which names the file already), or as the connector says it."""
     try:
         found = json.loads(row.position or "{}")
     except ValueError:
         return row.position or "-"
-    return ", ".join(dict.fromkeys(str(value) for value in found.values())) if isinstance(found, dict) and found else row.position or "-"
+    if not isinstance(found, dict) or not found:
+        return row.position or "-"
+    at, file = str(found.get("at", "")), str(found.get("file", ""))
+    is_named = file and at.startswith((f"{file}:", f"{file}!"))
+    return ", ".join(dict.fromkeys(str(value) for name, value in found.items() if not (name == "file" and is_named)))
 
 
 def print_quarantined(row: QuarantinedRow) -> None:

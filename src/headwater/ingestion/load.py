@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import ContractRefused, QueryError, SqlBindError, SqlSyntaxError, TooManyRejected
-from headwater.ingestion import applying, quarantine, reading
+from headwater.ingestion import applying, places, quarantine, reading
 from headwater.ingestion.applying import Batch, Bench, Outcome
 from headwater.ingestion.conform import REJECT_COLUMN, Conforming, broken
 from headwater.ingestion.context import LoadContext, PreparedLoad
@@ -86,8 +86,16 @@ class CanonicalTypes:
 
 
 @dataclass(frozen=True, slots=True)
+class _Apart:
+    """What a read sets apart: rejects that don't wait in quarantine yet, and what waits there and no longer has to."""
+
+    rejected: Staged | None
+    closings: tuple[QuarantineClosing, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
-    """What one read gave, landed and counted."""
+    """What one read gave, landed and counted. `apart` None: which of two rows of a key was read last can't be told; to be read again, in order."""
 
     landed: reading.Landed
     plan: LoadPlan
@@ -95,6 +103,7 @@ class _Read:
     broken: int
     highest: str | None
     doubled_keys: int
+    apart: _Apart | None = None
 
     @property
     def rows(self) -> int:
@@ -155,15 +164,14 @@ class _Load:
         if found.must_repeat is not None and found.must_repeat():
             found = self.connector.read(self._request(position))
             read = self._land(found, small=is_small)
-        if read is not None and self._order_decides(read):
+        if read is not None and read.apart is None:
             # which of two rows of a key was read last can be told only of rows in memory: read once more
             found = self.connector.read(self._request(position))
             read = self._land(found, ordered=True)
         if read is None:
             return self._without_rows(found)
-        rejected, closings = self._set_apart(read, found)
         outcome = self._apply(read, found)
-        return self._conclude(read, found, outcome, rejected, closings, self._new_position(read, found, position))
+        return self._conclude(read, found, outcome, self._new_position(read, found, position))
 
     def _former_table(self) -> TableState | None:
         """The table of the name the stream had before, where this one isn't loaded yet."""
@@ -227,13 +235,20 @@ class _Load:
             as_files = False if ordered else None if small else True
             landed = reading.land(self.bench.lake, connection, self.table, ready, conforming, self.context, as_files=as_files)
             self.bench.staged.extend((*landed.staged, *landed.lines))
+            read = self._counted(landed, plan, conforming, cursor)
+            if not ordered and self._order_decides(read):
+                return read
+            # while what was fetched and unpacked is there: rejects are looked for in it
+            return replace(read, apart=self._set_apart(read, found, ready))
+
+    def _counted(self, landed: reading.Landed, plan: LoadPlan, conforming: Conforming, cursor: str | None) -> _Read:
         is_broken = f"{REJECT_COLUMN} IS NOT NULL" if landed.is_marked else broken(conforming.terms())
         highest = "NULL"
         if cursor is not None:
             cursor_type = plan.type_of(cursor)
             assert cursor_type is not None
             highest = highest_sql(conforming.name_of(cursor), cursor_type)
-        row = connection.execute(f"SELECT count(*) FILTER (WHERE {is_broken}), {highest} FROM {landed.relation}").fetchone()
+        row = self.bench.connection.execute(f"SELECT count(*) FILTER (WHERE {is_broken}), {highest} FROM {landed.relation}").fetchone()
         assert row is not None
         doubled = self.bench.scalar(count_doubled_keys(landed.relation, conforming.key)) if conforming.key else 0
         return _Read(landed, plan, conforming, row[0], row[1], doubled)
@@ -265,8 +280,8 @@ class _Load:
 
     # -- quarantine --------------------------------------------------------------------------------------------------
 
-    def _set_apart(self, read: _Read, found: Reading) -> tuple[Staged | None, tuple[QuarantineClosing, ...]]:
-        """The rejects that don't wait in quarantine yet, and what waits there and no longer has to. Raises TooManyRejected."""
+    def _set_apart(self, read: _Read, found: Reading, ready: Sequence[reading.OpenPortion]) -> _Apart:
+        """What is new among the rejects, with their lines, and what is over. Raises TooManyRejected."""
         query = reading.rejects_query(read.landed, read.conforming, dict(read.plan.source_types), read.broken)
         rejects = self.bench.stage(query, as_files=False) if query else None
         closings: tuple[QuarantineClosing, ...] = ()
@@ -282,10 +297,10 @@ class _Load:
                     closings = (QuarantineClosing(ids, "superseded"),) if ids else ()
                 if relation is not None:
                     fresh = self.bench.stage(quarantine.new_rejects(relation, waits.relation), as_files=False)
-        if fresh is not None and fresh.rows:
-            self._refuse_too_many(fresh, read.rows)
-            return fresh, closings
-        return None, closings
+        if rejects is None or fresh is None or not fresh.rows:
+            return _Apart(None, closings)
+        self._refuse_too_many(fresh, read.rows)
+        return _Apart(places.with_lines(self.bench, ready, rejects.relation, fresh, self.context.is_cancelled), closings)
 
     def _refuse_too_many(self, rejects: Staged, rows: int) -> None:
         limit = self.stream.max_rejected
@@ -384,10 +399,10 @@ class _Load:
         read: _Read,
         found: Reading,
         outcome: Outcome,
-        rejected: Staged | None,
-        closings: tuple[QuarantineClosing, ...],
         position: Position | None,
     ) -> PreparedLoad:
+        assert read.apart is not None
+        rejected, closings = read.apart.rejected, read.apart.closings
         rows_rejected = rejected.rows if rejected else 0
         columns = table_columns(self.stream, read.plan, with_file=self.with_file, valid_type=self._history_type(read.plan))
         if self.state is not None:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
 from headwater.storage.lake import Lake
 
+#: The file of a row; where its position says only `file:line`, or `archive!member:line`, the file of that.
+_FILE = """
+    coalesce(json_extract_string(position, '$.file'), regexp_replace(json_extract_string(position, '$.at'), '(![^!]*)?(:\\d+)?$', ''))"""
+
 
 def waiting(lake: Lake, table: TableName) -> str:
     """The rows that wait: a relation with `id`, `load_id`, `raw`, `reason`, `column_name`, `position`, `recorded_at`."""
@@ -34,7 +38,7 @@ def no_longer_rejected(rejects: str | None, waits: str, files: Sequence[str] | N
     """Ids of waiting rows that a complete read (of `files`, or of everything) didn't reject again: they are superseded."""
     scope = waits
     if files is not None:
-        scope = f"(SELECT * FROM {waits} WHERE json_extract_string(position, '$.file') IN ({', '.join(quote_literal(f) for f in files)}))"
+        scope = f"(SELECT * FROM {waits} WHERE {_FILE} IN ({', '.join(quote_literal(f) for f in files)}))"
     if rejects is None:
         return f"SELECT id FROM {scope}"
     return f"""

@@ -11,6 +11,7 @@ from headwater.sources.connector import (
     Portion,
     Reading,
     ReadRequest,
+    Reread,
     Scan,
 )
 from headwater.sources.registry import connector_class, connector_types, open_connector, resolved_stream, unspoken
@@ -27,6 +28,7 @@ __all__ = [
     "Portion",
     "ReadRequest",
     "Reading",
+    "Reread",
     "Scan",
     "connector_class",
     "connector_types",

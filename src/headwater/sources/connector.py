@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -79,6 +79,18 @@ class ReadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Reread:
+    """Rows read once more, in order, to tell where some of them stand: (place, line, values of `columns` as the scan gives them).
+
+    `place` is what `_hw_position` says, `line` counts from 1. Where the reader can't take a row apart, its text stands for its values. Iterating
+    raises SourceError kinds when the rows can't be told any more (gone, changed, too many bytes): then what came before doesn't count.
+    """
+
+    columns: tuple[str, ...]
+    rows: Iterable[tuple[str, int, tuple[str | None, ...] | str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """SQL that the engine runs itself. `extensions` are loaded, then `setup` runs on the reading connection, then `sql`, then `teardown` (always).
 
@@ -86,6 +98,10 @@ class Scan:
     what each seems to be; `ingestion` casts, and rows that don't cast go to quarantine. `rejects_sql`, run after `sql` was exhausted and before
     `teardown`, gives rows `(raw, reason, position)` for lines the reader had to leave out (too many fields, broken quotes, bad encoding). `sql` may
     give a column `_hw_position` (text: file and line or similar), which is not stored but told in quarantine.
+
+    A scan that can't give lines cheaply may leave it at the file, and offer `reread`: asked, before `cleanup` and only about places where rows were
+    rejected, to read the rows of one place again. The place is what `_hw_position` or else `_hw_file` said; None stands for all of the scan's. It
+    answers None for a place that isn't its own. A row's line is told only when as many rows equal it as were rejected.
 
     A column that has no suggested type is text and means to stay text. Text holds every digit that came: a cast that drops some (`1.005` to
     DECIMAL(5,2)) is for `ingestion` to notice. `explain` turns an error of the engine, met while running any of these statements, into the
@@ -101,6 +117,7 @@ class Scan:
     rejects_sql: str | None = None
     cleanup: Callable[[], None] | None = None
     explain: Callable[[HeadwaterError], HeadwaterError] | None = None
+    reread: Callable[[str | None], Reread | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import pytest
 from headwater.errors import SourceError, SourceUnreachable, StreamNotFound, UserCodeError
 from headwater.sources.connector import Connector, ConnectorContext, CursorBound, ReadRequest, Scan
 from headwater.sources.running import scan_ready
+from headwater.spec.names import quote
 from headwater.spec.sources import Stream
 from headwater.testing.reading import attached_databases, engine_for, read_rows
 
@@ -169,6 +170,24 @@ class ConnectorContract:
                     with scan_ready(connection, portion.data) as sql:
                         connection.execute(sql).fetchall()
             assert attached_databases(engine) == before
+
+    def test_rows_read_again_for_their_lines_are_the_rows(self, opened: Connector) -> None:
+        reading = opened.read(self.request())
+        with engine_for(reading) as engine, engine.connection() as connection:
+            for portion in reading.portions:
+                if not isinstance(portion.data, Scan) or portion.data.reread is None:
+                    continue
+                with scan_ready(connection, portion.data) as sql:
+                    assert portion.data.reread("no place of this scan") is None
+                    again = portion.data.reread(None)
+                    assert again is not None
+                    told = list(again.rows)
+                    wanted = ", ".join(quote(name) for name in again.columns)
+                    rows = connection.execute(f"SELECT {wanted} FROM ({sql})").fetchall()
+                assert sorted(map(repr, rows)) == sorted(repr(values) for _, _, values in told if not isinstance(values, str))
+                places = [(place, line) for place, line, _ in told]
+                assert len(set(places)) == len(places), "two rows begin on one line"
+                assert all(line > 0 for _, line in places)
 
     # -- positions ------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.errors import HeadwaterError, SourceDataInvalid, StreamNotFound
 from headwater.sources.base import ConnectorBase, unique_name
@@ -23,6 +23,9 @@ from headwater.sources.files.unpacking import ReadableFile, Unpacker, copy_blob_
 from headwater.sources.text import sample_forms
 from headwater.spec.names import FILE_COLUMN, quote, quote_literal
 from headwater.spec.sources import Stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FORMATS = {
     ".csv": "csv",
@@ -292,12 +295,21 @@ class FilesConnector(ConnectorBase):
             except HeadwaterError as error:
                 raise self.explain(error, subject) from None
 
+        def evaluate(rows: pa.Table, expressions: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+            name = unique_name("rows")
+            self.connection.register(name, rows)
+            try:
+                return self.run(f"SELECT {', '.join(expressions)} FROM {name}", subject).fetchall()
+            finally:
+                self.connection.unregister(name)
+
         return FilePlan(
             subject=subject,
             options=options,
             run=lambda sql: self.run(sql, subject),
             sample_forms=sample,
             explain=lambda error: self.explain(error, subject),
+            evaluate=evaluate,
             select=request.stream.select,
             exclude=request.stream.exclude,
             column_types=request.column_types,

@@ -17,6 +17,7 @@ from typing import Any
 from headwater.errors import SourceDataInvalid
 from headwater.sources.base import unique_name
 from headwater.sources.connector import Portion
+from headwater.sources.files.again import Again
 from headwater.sources.files.plan import (
     ADDRESS_COLUMN,
     MAX_LINE_BYTES,
@@ -28,6 +29,7 @@ from headwater.sources.files.plan import (
     merged_columns,
     unique_columns,
 )
+from headwater.sources.files.records import Dialect
 from headwater.sources.files.unpacking import ReadableFile, open_unpacked
 from headwater.sources.text import SAMPLE_ROWS, is_numeric, suggested_types
 from headwater.spec.names import quote, quote_literal
@@ -90,8 +92,29 @@ def _portion(plan: FilePlan, layout: _Layout, files: Sequence[ReadableFile], exp
         GROUP BY s.file_path, e.line"""
     suggested = {name: types[name] for name in chosen if name in types}
     teardown = tuple(f"DROP TABLE IF EXISTS {quote(table)}" for table in (errors, scans))
-    scan = plan.scan(sql, suggested=suggested, rejects_sql=rejects, teardown=teardown)
+    again = Again(plan, _dialect(plan, layout), tuple(files), layout.columns, tuple(chosen), frozenset(_null_texts(plan.options)), expressions)
+    scan = plan.scan(sql, suggested=suggested, rejects_sql=rejects, teardown=teardown, reread=again.reread)
     return Portion(scan, describe_files(files), tuple(file.key for file in files))
+
+
+def _dialect(plan: FilePlan, layout: _Layout) -> Dialect:
+    options = plan.options
+    quote_mark = str(options.get("quote", '"'))
+    return Dialect(
+        len(layout.columns),
+        layout.delimiter,
+        quote_mark,
+        str(options.get("escape", quote_mark)),
+        str(options.get("comment", "")),
+        layout.skip,
+        has_header=bool(options.get("header", True)),
+        pads=bool(options.get("null_padding", False)),
+    )
+
+
+def _null_texts(options: Mapping[str, Any]) -> list[str]:
+    given = options.get("nullstr", "")
+    return [str(text) for text in given] if isinstance(given, (list, tuple)) else [str(given)]
 
 
 def _read_csv(plan: FilePlan, layout: _Layout, files: Sequence[ReadableFile], more: str) -> str:
@@ -117,9 +140,7 @@ def _read_csv(plan: FilePlan, layout: _Layout, files: Sequence[ReadableFile], mo
     if "new_line" in options:
         parts.append(f"new_line = {quote_literal(str(options['new_line']))}")
     if "nullstr" in options:
-        given = options["nullstr"]
-        texts = given if isinstance(given, (list, tuple)) else [given]
-        parts.append(f"nullstr = [{', '.join(quote_literal(str(text)) for text in texts)}]")
+        parts.append(f"nullstr = [{', '.join(quote_literal(text) for text in _null_texts(options))}]")
     parts += [f"{name} = {'true' if options[name] else 'false'}" for name in ("null_padding", "strict_mode") if name in options]
     return f"read_csv({', '.join(parts)}, {more})"
 
@@ -165,7 +186,7 @@ def _common_form(options: Mapping[str, Any], column: str) -> str:
 
 def _layout_of(plan: FilePlan, file: ReadableFile, delimiter: str | None, remote_head: Callable[[ReadableFile], str]) -> _Layout | None:
     options = plan.options
-    text = remote_head(file) if "://" in file.address else _head(file)
+    text = remote_head(file) if file.is_remote else _head(file)
     comment, skip = options.get("comment"), int(options.get("skip", 0))
     lines = text.lstrip("\ufeff").splitlines(keepends=True)
     if comment:

@@ -35,6 +35,14 @@ class FoundFile:
         return "://" not in self.address
 
 
+def local_stamp(status: os.stat_result) -> dict[str, Any]:
+    return {"size": status.st_size, "mtime": status.st_mtime_ns}
+
+
+def s3_stamp(size: int, changed_us: int) -> dict[str, Any]:
+    return {"size": size, "mtime": changed_us}
+
+
 def is_web(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
@@ -77,7 +85,7 @@ def list_local(pattern: str, project_dir: Path) -> list[FoundFile]:
             )
         address = os.path.normpath(path)
         key = address.removeprefix(prefix).replace(os.sep, "/")
-        found.append(FoundFile(key, address, {"size": status.st_size, "mtime": status.st_mtime_ns}))
+        found.append(FoundFile(key, address, local_stamp(status)))
     return sorted(found, key=lambda file: file.key)
 
 
@@ -93,7 +101,7 @@ def _folder_before_glob(path: str) -> str:
 def list_s3(pattern: str, rows: Callable[[str], Sequence[tuple[Any, ...]]]) -> list[FoundFile]:
     """The objects an `s3://` path or glob names. `rows` runs SQL where the credentials are known."""
     listed = rows(f"SELECT filename, size, epoch_us(last_modified) FROM read_blob({quote_literal(pattern)}) ORDER BY ALL")
-    return [FoundFile(name, name, {"size": size, "mtime": changed}) for name, size, changed in listed if not name.endswith("/")]
+    return [FoundFile(name, name, s3_stamp(size, changed)) for name, size, changed in listed if not name.endswith("/")]
 
 
 def without_query(url: str) -> str:

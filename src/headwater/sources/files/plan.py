@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headwater.errors import HeadwaterError, SourceDataInvalid
-from headwater.sources.connector import DiscoveredColumn, Portion, Scan
+from headwater.sources.connector import DiscoveredColumn, Portion, Reread, Scan
 from headwater.sources.files.unpacking import ReadableFile
 from headwater.spec.names import FILE_COLUMN, TECHNICAL_COLUMNS, quote, quote_literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Files of one portion: enough to keep the engine busy, few enough for the SQL to stay readable.
 FILES_PER_PORTION = 1000
@@ -25,13 +28,18 @@ RESERVED = frozenset({*TECHNICAL_COLUMNS, POSITION_COLUMN, ADDRESS_COLUMN})
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
-    """Everything a format needs to plan its portions. `run` and `sample_forms` work on the connector's own engine and explain its errors."""
+    """Everything a format needs to plan its portions.
+
+    `run`, `sample_forms` and `evaluate` (SQL expressions over the rows of a table, in order) work on the connector's own engine and explain its
+    errors.
+    """
 
     subject: str
     options: Mapping[str, Any]
     run: Callable[[str], Any]
     sample_forms: Callable[[str, Sequence[str], Mapping[str, str], int], dict[str, int]]
     explain: Callable[[HeadwaterError], HeadwaterError]
+    evaluate: Callable[[pa.Table, Sequence[str]], Sequence[tuple[Any, ...]]]
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
     column_types: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +88,15 @@ class FilePlan:
         entries = ", ".join(f"{quote_literal(key)}: {quote_literal(value)}" for key, value in names.items())
         return f"MAP {{{entries}}}[{address}]"
 
-    def scan(self, sql: str, *, suggested: Mapping[str, str] | None = None, rejects_sql: str | None = None, teardown: Sequence[str] = ()) -> Scan:
+    def scan(
+        self,
+        sql: str,
+        *,
+        suggested: Mapping[str, str] | None = None,
+        rejects_sql: str | None = None,
+        teardown: Sequence[str] = (),
+        reread: Callable[[str | None], Reread | None] | None = None,
+    ) -> Scan:
         limited = sql if self.limit is None else f"SELECT *\nFROM ({sql})\nLIMIT {self.limit}"
         return Scan(
             sql=limited,
@@ -90,6 +106,7 @@ class FilePlan:
             suggested_types=suggested or {},
             rejects_sql=rejects_sql,
             explain=self.explain,
+            reread=reread,
         )
 
 

@@ -8,8 +8,8 @@ import itertools
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -26,13 +26,21 @@ _PACKED = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd", ".zi
 
 @dataclass(frozen=True, slots=True)
 class ReadableFile:
-    """`address` is what the engine opens, unpacked where needed; `key` the file it belongs to; `label` also names the member of an archive."""
+    """`address` is what the engine opens, unpacked where needed; `key` the file it belongs to; `label` also names the member of an archive.
+
+    `stamp` is what the file looked like when it was found; None where it is a copy of ours.
+    """
 
     key: str
     label: str
     address: str
     compression: str
     encoding: str = "utf-8"
+    stamp: Mapping[str, Any] | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        return "://" in self.address
 
 
 def packing_of(name: str) -> str:
@@ -65,7 +73,7 @@ class Unpacker:
         if packing == "zip":
             members = self._unzip(file.key, Path(address))
         else:
-            members = [ReadableFile(file.key, file.key, address, packing)]
+            members = [ReadableFile(file.key, file.key, address, packing, stamp=file.stamp if address == file.address else None)]
             _verify(members[0])
         return [self._in_known_encoding(member, encoding) for member in members] if is_text else members
 
@@ -118,7 +126,7 @@ class Unpacker:
 
         A UTF-16 mark at the start of a local file is obeyed.
         """
-        if "://" in file.address:
+        if file.is_remote:
             return file  # read from where it lies, as UTF-8
         named = _codec_name(encoding) if encoding else None
         with open_unpacked(file) as start:
@@ -128,7 +136,7 @@ class Unpacker:
         if named is None or named in _UTF8:
             return file
         if named in ENGINE_ENCODINGS and file.compression == "none" and mark != codecs.BOM_UTF16_BE:
-            return ReadableFile(file.key, file.label, file.address, "none", ENGINE_ENCODINGS[named])
+            return replace(file, encoding=ENGINE_ENCODINGS[named])
         target = self._target(Path(file.address).name + ".utf8")
         try:
             with open_unpacked(file) as raw, target.open("w", encoding="utf-8", newline="") as out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import math
+import os
 import random
 import struct
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ CREATE TABLE {s}.printed (id integer, small smallint, value numeric(18,3));
 CREATE TABLE {s}.spans (id integer, later timestamp, earlier timestamp, day date, word varchar);
 """
 _ROWS = 60
-SCHEMA = "hw_dialect"
+#: A process has its own: test processes drop what they made.
+SCHEMA = f"hw_dialect_{os.getpid()}"
 
 
 def _rows() -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:

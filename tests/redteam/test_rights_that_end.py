@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -142,6 +144,20 @@ def test_no_more_rows_come_once_the_rights_they_began_by_are_gone(shop: Shop, ta
                 assert shop.http("ada", "/v1/tables/m.orders?limit=1", If_None_Match=etag)[0] == (200 if take == "policies" else 401)
             finally:
                 give_back()
+
+
+def test_no_more_rows_come_once_a_grant_has_ended_by_the_clock(shop: Shop) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=2)
+    shop.rules(POLICIES.replace("      - select: m.*\n", f"      - select: m.*\n        until: {end.isoformat()}\n"))
+    try:
+        with shop.postgres("ann") as connection, connection.cursor(name="c") as cursor:
+            cursor.execute("SELECT id FROM m.orders ORDER BY id")
+            assert len(cursor.fetchmany(2)) == 2
+            time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 0.05)
+            with pytest.raises(psycopg.Error, match="has changed since"):
+                cursor.fetchmany(2)
+    finally:
+        shop.rules(POLICIES)
 
 
 def _renew(shop: Shop, user: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from kit import KEYS, NOW, fill
@@ -53,19 +54,33 @@ TOLD_BY_BINDING = (
 )
 
 
-def told(lake: Lake, access: Access, sql: str) -> str:
+def told(ask: Callable[[], object]) -> str:
     try:
-        return repr(lake.describe_as(access, sql).columns)
+        return repr(ask())
     except HeadwaterError as error:
         return type(error).__name__
 
 
 @pytest.mark.parametrize("form", TOLD_BY_BINDING)
-def test_describing_a_query_tells_nothing_of_what_a_token_stands_for(lake: Lake, tokens: tuple[str, str], form: str) -> None:
+def test_describing_or_explaining_a_query_tells_nothing_of_what_a_token_stands_for(lake: Lake, tokens: tuple[str, str], form: str) -> None:
     nobody = "tok_1_000000_AAAA"
-    by_token = told(lake, HUNTER, form.format(t=tokens[0])).replace(tokens[0], nobody)
-    assert "'STRUCT(\"ann" not in by_token
-    assert by_token == told(lake, HUNTER, form.format(t=nobody))
+    asks: tuple[Callable[[str], object], ...] = (
+        lambda sql: lake.describe_as(HUNTER, sql).columns,
+        lambda sql: lake.describe_as(HUNTER, f"EXPLAIN {sql}").columns,
+        lambda sql: lake.read_as(HUNTER, f"EXPLAIN {sql}").fetchall(),
+    )
+    for ask in asks:
+        by_token = told(partial(ask, form.format(t=tokens[0]))).replace(tokens[0], nobody)
+        assert "'STRUCT(\"ann" not in by_token
+        assert by_token == told(partial(ask, form.format(t=nobody)))
+
+
+def test_after_an_explanation_tokens_are_turned_back_as_before(lake: Lake, tokens: tuple[str, str]) -> None:
+    sql = f"SELECT detokenize('{tokens[0]}')"
+    said: list[Audited] = []
+    lake.read_as(replace(HUNTER, audit=said.append), f"EXPLAIN {sql}").fetchall()
+    assert [one.action for one in said if one.action == "detokenize"] == []
+    assert lake.read_as(HUNTER, sql).fetchall() != [(None,)]
 
 
 def test_the_columns_of_a_described_query_are_those_that_it_gives(lake: Lake) -> None:

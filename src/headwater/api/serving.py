@@ -15,6 +15,7 @@ from headwater.api.users import users_of
 from headwater.errors import UsageError
 from headwater.security.network import Turns
 from headwater.serving.server import OpenDoor, Running, serve_all
+from headwater.spec.policies import instant
 from headwater.storage.gate import VisibleColumn
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class LakeService:
         return _word(self._session.lake.head(), *_rights(access), _next_turn(access))
 
     def rights(self, principal: Principal) -> str:
-        """Changes with whatever the policies make of this principal now."""
+        """Changes with whatever the policies make of this principal now, and with each grant of theirs that begins or ends."""
         return _word(*_rights(self._access(principal)))
 
     def hot_tables(self) -> tuple[int, int]:
@@ -179,7 +180,15 @@ def _word(*parts: object) -> str:
 def _rights(access: Access) -> tuple[object, ...]:
     """What decides what is seen: not when one came in, which is another time at each login."""
     who = access.principal
-    return access.policies.version, replace(who, roles=frozenset(), since=None, until=None), sorted(who.roles), access.keys.token_version
+    plain = replace(who, roles=frozenset(), scope=None, since=None, until=None)
+    return access.policies.version, plain, sorted(who.roles), who.scope and sorted(who.scope), access.keys.token_version, _turns_taken(access)
+
+
+def _turns_taken(access: Access) -> int:
+    """How many grants of this principal's roles have begun, and how many have ended: another number once one more does."""
+    roles = (access.policies.roles.get(name) for name in access.principal.roles)
+    turns = (turn for role in roles if role is not None for grant in role.grants for turn in (grant.from_, grant.until))
+    return sum(turn is not None and instant(turn) <= access.at for turn in turns)
 
 
 def _next_turn(access: Access) -> str:

@@ -14,7 +14,7 @@ from headwater.engine import Connection, parse_statements, parse_tree, with_room
 from headwater.errors import StatementRefused
 from headwater.project.macros import macro_name, macro_queries, temporary_macro
 from headwater.project.sqltext import mask
-from headwater.security.tokenizing import FUNCTION
+from headwater.security.tokenizing import FUNCTION, detokenizing_macros
 from headwater.spec.names import TableName, quote, quote_literal
 from headwater.storage.changes import TableState
 from headwater.storage.core import Core
@@ -181,10 +181,13 @@ def _plan_of_explaining(access: Access, sql: str, plan: Plan, tables: Tables) ->
     node, _ = _one_query(sql, access)
     if node is None or plan.sql is None:
         raise StatementRefused("a PIVOT without IN can't be explained", expected="PIVOT .. ON column IN (values)")
-    tables.bind(plan.macros, plan.sql)
+    macros = plan.macros
+    if plan.turned_back is not None:  # binding computes what is constant, and the audit isn't told of tokens turned back by that
+        macros = (*macros, *detokenizing_macros(access.keys.tokens, ()))
+    tables.bind(macros, plan.sql)
     lines = ", ".join(map(quote_literal, outline(node, tables.notes(plan.columns))))
     text = f"SELECT unnest(CAST([{lines}] AS VARCHAR[])) AS {quote(_EXPLAINED)}"
-    return replace(plan, sql=text, node=query_of(text), is_filtered=False, described={})
+    return replace(plan, sql=text, node=query_of(text), macros=macros, turned_back=None, is_filtered=False, described={})
 
 
 def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -218,7 +219,7 @@ def test_what_did_not_come_as_it_stands_at_the_source_is_read_anew_and_counted_o
                 return reading
             true, self.rows = self.rows, [{**row, "v": 0} for row in self.rows]
 
-            def must_repeat() -> bool:
+            def must_repeat(is_cancelled: Callable[[], bool]) -> bool:
                 self.rows = true
                 return True
 

@@ -62,7 +62,7 @@ class Source:
 
 def run(source: Source, use: Callable[[Streaming], Awaitable[Any]]) -> Any:
     async def go() -> Any:
-        streaming = Streaming(cast(Job, source), cast(Any, None), ArrowFormat, Style(), anyio.CapacityLimiter(2))
+        streaming = Streaming(cast(Job, source), cast(Any, None), ArrowFormat, Style(), anyio.CapacityLimiter(1), anyio.CapacityLimiter(1))
         try:
             return await asyncio.wait_for(use(streaming), 60)
         finally:
@@ -171,6 +171,30 @@ def test_whoever_stops_waits_for_the_read_that_is_under_way() -> None:
     run(source, lambda streaming: streaming.begin())
     assert source.stopped == [LEFT]
     assert 0.25 < time.monotonic() - started < 50
+
+
+def test_the_first_bytes_do_not_wait_for_the_second_batch() -> None:
+    """With one thread to read there is none to spare while the second batch is read."""
+    release = threading.Event()
+
+    def given() -> Iterator[pa.RecordBatch | Exception]:
+        yield batch_of(BATCH_ROWS)
+        assert release.wait(30), "the first bytes didn't come"
+        yield batch_of(3)
+
+    source = Source(given())
+    source.stop = lambda why=LEFT: (source.stopped.append(why), release.set())[0]  # type: ignore[method-assign, misc]
+
+    async def use(streaming: Streaming) -> bytes:
+        parts = await asyncio.wait_for(streaming.begin(), 10)
+        assert sum(map(len, parts)) > BATCH_ROWS
+        assert not release.is_set()
+        release.set()
+        while (more := await streaming.next()) is not None:
+            parts += more
+        return b"".join(parts)
+
+    assert pa.ipc.open_stream(run(source, use)).read_all().num_rows == BATCH_ROWS + 3
 
 
 def test_a_request_cancelled_as_it_begins_stops_its_query() -> None:

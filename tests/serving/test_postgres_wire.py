@@ -20,6 +20,7 @@ from plain_service import PlainService, serving
 from headwater.errors import MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
+from headwater.serving.postgres.messages import _Portal
 from headwater.serving.postgres.statements import split
 
 SLOW = "SELECT count(*) FROM range(100000000) a(x), range(100000) b(y) WHERE x + y = 3"
@@ -176,6 +177,23 @@ def test_portals_stop_at_their_limit_and_go_on(server: Server) -> None:
     assert [kind for kind, _ in raw.until_ready()] == [b"T", b"D", b"C", b"T", b"D", b"C", b"E", b"Z"]
     raw.send((b"Q", b" ;; \0"))
     assert [kind for kind, _ in raw.until_ready()] == [b"I", b"Z"]
+    raw.close()
+
+
+def test_a_simple_query_closes_the_unnamed_portal_it_drops(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[_Portal] = []
+    close = _Portal.close
+    monkeypatch.setattr(_Portal, "close", lambda portal: (closed.append(portal), close(portal))[1])
+    raw = _Raw(server.port)
+    execute = (b"E", b"\0" + struct.pack("!i", 1))
+    raw.send((b"Q", b"BEGIN\0"))
+    raw.until_ready()
+    raw.send((b"P", b"\0SELECT id FROM shop.customers ORDER BY id\0\0\0"), _bind(), execute, (b"S", b""))
+    assert [kind for kind, _ in raw.until_ready()] == [b"1", b"2", b"D", b"s", b"Z"]
+    closed.clear()
+    raw.send((b"Q", b"SELECT 1\0"))
+    assert [kind for kind, _ in raw.until_ready()] == [b"T", b"D", b"C", b"Z"]
+    assert closed[0].prepared.sql == "SELECT id FROM shop.customers ORDER BY id"
     raw.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 
 from headwater.engine import Engine, describe_query
-from headwater.errors import SourceDataInvalid, SourceReadFailed, StreamNotFound
+from headwater.errors import Interrupted, SourceDataInvalid, SourceReadFailed, StreamNotFound
 from headwater.sources import ConnectorContext, CursorBound, ReadRequest, Scan, scan_ready
 from headwater.sources.postgres import PostgresConnector
 from headwater.sources.relational import cut_range
@@ -292,15 +293,37 @@ def test_nan_found_beside_the_reading_makes_it_be_repeated(postgres: PostgresCon
         sound = postgres.read(asked)
         assert [row["v"] for row in read_rows(sound)] == [Decimal("1.50")]
         assert sound.must_repeat is not None
-        assert not sound.must_repeat()
+        assert not sound.must_repeat(lambda: False)
         connection.execute(f"INSERT INTO {schema}.beside VALUES (2, 'NaN')")
     first = postgres.read(asked)
     assert [row["v"] for row in read_rows(first)] == [Decimal("1.50"), Decimal("0.00")]
     assert first.must_repeat is not None
-    assert first.must_repeat()
+    assert first.must_repeat(lambda: False)
     second = postgres.read(asked)
     assert second.must_repeat is None
     assert [row["v"] for row in read_rows(second, cast=False)] == ["1.50", "NaN"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("head_start", [0.0, 0.5])
+def test_a_look_for_nan_ends_with_its_load_whatever_the_server_has_still_to_scan(tmp_path: Path, schema: str, head_start: float) -> None:
+    with psycopg.connect(require_postgres(), autocommit=True) as connection:
+        connection.execute(f"""
+            CREATE OR REPLACE VIEW {schema}.endless AS
+            SELECT 1 AS id, CASE WHEN pg_sleep(600) IS NULL THEN 2 ELSE 1 END::numeric(10,2) AS v""")
+        connector = PostgresConnector(ConnectorContext("shop", tmp_path, connection=require_postgres()))
+        reading = connector.read(replace(request(table=f"{schema}.endless"), may_repeat=True))
+        time.sleep(head_start)
+        assert reading.must_repeat is not None
+        with pytest.raises(Interrupted):
+            reading.must_repeat(lambda: True)
+        started = time.monotonic()
+        connector.close()
+        assert time.monotonic() - started < 20
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE %s", [f"%{schema}%endless%"]
+        ).fetchone()
+        assert found == (0,)
 
 
 def test_the_look_for_nan_can_be_left_out(postgres: PostgresConnector, schema: str) -> None:

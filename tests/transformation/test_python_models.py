@@ -7,6 +7,7 @@ from lakehouse import NOON, House, python_model
 
 from headwater.errors import ModelOutputInvalid, UserCodeError
 from headwater.spec.names import ColumnName, TableName
+from headwater.transformation.python_models import python_query
 
 HEAD = "from headwater import model, table\n\n"
 ROWS = TableName("staging", "rows")
@@ -137,6 +138,23 @@ def test_a_relation_of_another_duckdb_works(house: House) -> None:
 
 def test_a_relation_over_a_frame_works(house: House) -> None:
     assert build(house, "import duckdb\nframe = rows.df().head(3)\nreturn duckdb.from_df(frame[['id', 'v']])") == EXPECTED
+
+
+@pytest.mark.parametrize("name", ["o", "rows", "sql", "pg_tables"])
+def test_the_name_that_a_relation_has_in_a_query_wins_over_all_that_have_it_elsewhere(house: House, name: str) -> None:
+    """A table of the project, another input, a variable of ours, a view of the engine."""
+    house.inputs["staging.o"] = "SELECT 77 AS id, 77 AS v"
+    assert build(house, f"return rows.query('{name}', 'SELECT id, v FROM {name} WHERE id < 3')") == EXPECTED
+
+
+@pytest.mark.parametrize("body", ["return rows.query('o', 'SELECT id, v FROM temp.o WHERE id < 3')", "return rows.filter('id < 3').project('id, v')"])
+def test_no_view_of_a_relation_stays_behind(house: House, body: str) -> None:
+    write(house, body)
+    with house.workspace() as workspace, workspace.connection() as connection:
+        with python_query(connection, workspace, python_model("scores"), house.directory) as output:
+            assert connection.execute(f"{output.sql} ORDER BY id").fetchall() == EXPECTED
+        left = connection.execute("SELECT database_name, view_name FROM duckdb_views() WHERE view_name LIKE 'hw_output_%'").fetchall()
+        assert left == []
 
 
 def test_the_clock_of_the_run_holds_in_relations(house: House) -> None:

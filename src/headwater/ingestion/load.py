@@ -161,7 +161,7 @@ class _Load:
         self.bench.lake.engine.use_all_threads()
         is_small = position is not None and self.uses_cursor
         read = self._land(found, small=is_small)
-        if found.must_repeat is not None and found.must_repeat():
+        if found.must_repeat is not None and found.must_repeat(self.context.is_cancelled):
             found = self.connector.read(self._request(position))
             read = self._land(found, small=is_small)
         if read is not None and read.apart is None:

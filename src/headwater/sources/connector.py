@@ -144,7 +144,8 @@ class Reading:
     `position` is what to commit with the rows, where the connector knows it before reading (file lists: a delta of the files read); with a cursor,
     ingestion takes the highest value that came. `replaced_files` were loaded before and changed since: their former rows (`_hw_file`) are deleted in
     the same commit. `must_repeat`, for a request that may repeat, is asked when all rows were read: True says that they didn't come as they are at
-    the source, and are to be read anew by another `read`, which knows better. Raises SourceError kinds.
+    the source, and are to be read anew by another `read`, which knows better; it is given whether the load is cancelled, asks that while it waits,
+    and then raises Interrupted. Raises SourceError kinds.
     """
 
     portions: tuple[Portion, ...]
@@ -152,7 +153,7 @@ class Reading:
     is_delta: bool = False
     replaced_files: tuple[str, ...] = ()
     note: str = ""
-    must_repeat: Callable[[], bool] | None = None
+    must_repeat: Callable[[Callable[[], bool]], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from urllib.parse import quote as percent
 
-from headwater.errors import HeadwaterError
+from headwater.engine import Overtime
+from headwater.errors import HeadwaterError, Interrupted
 from headwater.sources.base import unique_name
 from headwater.sources.connector import ConnectorContext, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.relational import DatabaseConnector, SourceColumn, cursor_conditions, literal
@@ -58,6 +61,8 @@ _IN_ARRAYS: Final = frozenset(
 )
 _NUMERIC = re.compile(r"numeric\((\d+),(-?\d+)\)")
 _MAX_DIGITS = 38
+#: How often a load that waits for the look is asked whether it is cancelled.
+_CANCELLED_SECONDS: Final = 0.2
 _MODIFIER = re.compile(r"\(.*?\)")
 
 _COLUMNS_SQL = """
@@ -146,6 +151,8 @@ class PostgresConnector(DatabaseConnector):
         super().__init__(context)
         self._nan_found: set[str] = set()
         self._looking: ThreadPoolExecutor | None = None
+        self._looks: list[Future[bool]] = []
+        self._look_mark = f"headwater looks for NaN {uuid.uuid4().hex}"
 
     def read(self, request: ReadRequest) -> Reading:
         """The engine reads NaN in a numeric as 0. So where there is one, these columns come as text, and the rows are the contract's to judge.
@@ -190,13 +197,17 @@ class PostgresConnector(DatabaseConnector):
             explained.hint = "read that column by a query, as to_json(column): arrays of several dimensions stand in it"
         return explained
 
-    def _look(self, request: ReadRequest, numeric: Sequence[SourceColumn]) -> Callable[[], bool]:
+    def _look(self, request: ReadRequest, numeric: Sequence[SourceColumn]) -> Callable[[Callable[[], bool]], bool]:
         """Begins to look for NaN, on the connector's own connection; what is returned waits for what was found."""
         if self._looking is None:
             self._looking = ThreadPoolExecutor(1, thread_name_prefix="headwater-nan")
         has_nan = self._looking.submit(self._has_nan, request, numeric)
+        self._looks.append(has_nan)
 
-        def must_repeat() -> bool:
+        def must_repeat(is_cancelled: Callable[[], bool]) -> bool:
+            while not wait([has_nan], _CANCELLED_SECONDS).done:
+                if is_cancelled():
+                    raise Interrupted("the load was cancelled")
             if has_nan.result():
                 self._nan_found.add(request.name)
             return has_nan.result()
@@ -206,15 +217,40 @@ class PostgresConnector(DatabaseConnector):
     def _has_nan(self, request: ReadRequest, numeric: Sequence[SourceColumn]) -> bool:
         found = " OR ".join(f"{self.quoted(column.name)} = 'NaN'" for column in numeric)
         where = " AND ".join([f"({found})", *cursor_conditions(request.cursor, self.quoted)])
-        count = self.ask(f"SELECT count(*) AS n FROM {self.relation(request.stream)} WHERE {where}", f"{self.context.name}.{request.name}")
+        count = self.ask(
+            f"/* {self._look_mark} */ SELECT count(*) AS n FROM {self.relation(request.stream)} WHERE {where}", f"{self.context.name}.{request.name}"
+        )
         return bool(count[0][0])
 
     def close(self) -> None:
         looking, self._looking = self._looking, None
+        looks, self._looks = self._looks, []
         if looking is not None:
-            self.connection.interrupt()
-            looking.shutdown(cancel_futures=True)
+            looking.shutdown(wait=False, cancel_futures=True)
+            if not all(look.done() for look in looks):
+                overtime = Overtime(0, self._stop_look)
+                wait(looks)
+                overtime.close()
+            looking.shutdown()
         super().close()
+
+    def _stop_look(self) -> None:
+        """Ends the look that is under way, where it has got so far; else it is to be asked again.
+
+        The engine notices an interrupt only between two answers of the server, which may scan for hours: so the server is told too, by another
+        connection, as anybody may who is logged in as the same user.
+        """
+        if self._connection is None or self._engine is None:
+            return
+        self._connection.interrupt()
+        if self._alias is None:
+            return
+        stop = f"""
+            SELECT count(pg_cancel_backend(pid)) AS n
+            FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%{self._look_mark}%'"""
+        with suppress(HeadwaterError), self._engine.connection() as connection:
+            connection.execute(f"FROM {self.query_function}({quote_literal(self._alias)}, {quote_literal(stop)})").fetchall()
 
     def _discovered(self, schema: str, table: str, rows: Sequence[tuple[Any, ...]]) -> DiscoveredStream:
         columns = [_column_of(row) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -198,7 +199,10 @@ def _write_owner(core: Core, lake_id: str) -> None:
     if not core.address.is_remote_data:
         draft = Path(f"{path}.{uuid.uuid4().hex}")  # whoever looks meanwhile finds the whole mark or none
         try:
-            draft.write_text(json.dumps({"lake_id": lake_id}) + "\n")
+            with draft.open("w") as out:
+                out.write(json.dumps({"lake_id": lake_id}) + "\n")
+                out.flush()
+                os.fsync(out.fileno())  # else a power cut may leave the name with nothing in it
             draft.replace(path)
         except OSError as error:
             with suppress(OSError):

@@ -153,15 +153,30 @@ def _of_relation(
     connection: Connection, workspace: Workspace, relation: Any, name: str, model: Model, function: Callable[..., Any], stack: ExitStack
 ) -> PythonOutput:
     _require_names(model, [str(column) for column in relation.columns])
+    if _may_mean_others(relation):
+        return _of_own_connection(connection, relation, name, stack)
+    stack.callback(connection.execute, f"DROP VIEW IF EXISTS {name}")
     with translated():
         relation.create_view(name)
     try:
         describe_query(connection, f"SELECT * FROM {name}")
-    except SqlBindError:  # a relation of another DuckDB than ours
-        with translated():
-            return _of_arrow(connection, relation.to_arrow_reader(), name, stack)
-    stack.callback(connection.execute, f"DROP VIEW IF EXISTS {name}")
+    except SqlBindError:  # it is a relation of another DuckDB than ours, or reads what only its own connection has
+        return _of_own_connection(connection, relation, f"{name}_rows", stack)
     return PythonOutput(f"SELECT * FROM {name}", _lineage_of_relation(connection, workspace, relation, model, function))
+
+
+def _may_mean_others(relation: Any) -> bool:
+    """Whether a name in its SQL may be another table's on our connection, as that of `rows.query('o', 'SELECT .. FROM o')`, a view of its own one."""
+    try:
+        return any(len(parts) == 1 for parts in tables_named(str(relation.sql_query())))
+    except SqlSyntaxError:
+        return True
+
+
+def _of_own_connection(connection: Connection, relation: Any, name: str, stack: ExitStack) -> PythonOutput:
+    """Read on the relation's own connection, where all its names mean what they meant to the function."""
+    with translated():
+        return _of_arrow(connection, relation.to_arrow_reader(), name, stack)
 
 
 def _of_arrow(connection: Connection, data: Any, name: str, stack: ExitStack) -> PythonOutput:

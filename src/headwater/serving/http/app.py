@@ -67,6 +67,7 @@ class HttpDoor:
         self._turns = asyncio.Semaphore(limits.queries)
         # logins hash passwords and must not wait behind queries, nor queries behind logins
         self._query_threads = anyio.CapacityLimiter(limits.queries)
+        self._encoding_threads = anyio.CapacityLimiter(limits.queries)
         self._login_threads = anyio.CapacityLimiter(4)
         routes = [
             Route("/v1/query", self.post_query, methods=["POST"]),
@@ -189,7 +190,7 @@ class HttpDoor:
         return Job(self.service, self.monitor, principal, sql, parameters, seconds=self.limits.seconds, idle=2 * self.limits.idle)
 
     def streaming(self, job: Job, format: type[Format], style: Style) -> Streaming:
-        return Streaming(job, self._engine, format, style, self._query_threads)
+        return Streaming(job, self._engine, format, style, self._query_threads, self._encoding_threads)
 
     def cut(self, client: tuple[str, int] | None) -> None:
         """Ends a client's connection at once."""

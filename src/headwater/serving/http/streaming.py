@@ -28,15 +28,19 @@ class Streaming:
     """One query's answer as bytes. `begin`, then `next` until it gives None, by one task; then, whatever happened, `stop` and `close`.
 
     While a batch is sent another waits as bytes, one is made bytes, one waits, and one is read: five at most are in memory, and of large
-    ones three, since the step before waits for the one after it to take them.
+    ones three, since the step before waits for the one after it to take them. `readers` and `encoders` are the threads for either, apart, so that
+    what was read never waits for a thread that reads on.
     """
 
-    def __init__(self, job: Job, engine: Engine, format: type[Format], style: Style, threads: anyio.CapacityLimiter) -> None:
+    def __init__(
+        self, job: Job, engine: Engine, format: type[Format], style: Style, readers: anyio.CapacityLimiter, encoders: anyio.CapacityLimiter
+    ) -> None:
         self._job = job
         self._engine = engine
         self._kind = format
         self._style = style
-        self._threads = threads
+        self._readers = readers
+        self._encoders = encoders
         self._format: Format | None = None
         self._steps: list[asyncio.Task[None]] = []
         self._read: asyncio.Queue[pa.RecordBatch | Exception | None] = asyncio.Queue(1)
@@ -44,7 +48,7 @@ class Streaming:
 
     async def begin(self) -> list[bytes]:
         """Runs the query to its first batch, a short answer to its end, and gives the first bytes. Whatever fails by then can be told by a status."""
-        parts, batch = await self._in_thread(self._start)
+        parts, batch = await self._in_thread(self._start, self._readers)
         if batch is None:
             self._made.put_nowait(None)
             return parts
@@ -89,7 +93,7 @@ class Streaming:
     async def _read_on(self) -> None:
         try:
             while True:
-                batch = await self._in_thread(self._job.next)
+                batch = await self._in_thread(self._job.next, self._readers)
                 await self._read.put(batch)
                 if batch is None:
                     return
@@ -106,7 +110,7 @@ class Streaming:
                 self._read.task_done()
                 if isinstance(batch, Exception):
                     raise batch
-                parts = await self._in_thread(partial(_encoded, self._format, batch))
+                parts = await self._in_thread(partial(_encoded, self._format, batch), self._encoders)
                 await self._made.put(parts)
                 if batch is None:
                     await self._made.put(None)
@@ -116,9 +120,9 @@ class Streaming:
         except Exception as error:
             await self._made.put(error)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T], threads: anyio.CapacityLimiter) -> T:
         """What the work gives. Who is cancelled meanwhile stops the job and waits: a thread can't be left alone with it."""
-        running = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=self._threads))
+        running = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=threads))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:

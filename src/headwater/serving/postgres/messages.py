@@ -127,6 +127,11 @@ class Messages:
             portal.close()
         self._portals.clear()
 
+    def _drop_portal(self, name: str) -> None:
+        portal = self._portals.pop(name, None)
+        if portal is not None:
+            portal.close()
+
     def _begin_statement(self) -> float | None:
         """A new statement can be stopped anew; gives when it must be done, in the loop's time."""
         self._session.attention = Attention()
@@ -135,7 +140,7 @@ class Messages:
 
     async def query(self, sql: str) -> None:
         """The simple protocol: all statements of a text, up to the first that fails."""
-        self._portals.pop("", None)
+        self._drop_portal("")
         try:
             deadline = self._begin_statement()
             statements = self._session.statements(sql)
@@ -189,9 +194,7 @@ class Messages:
             _check_formats(formats, len(prepared.columns))
         if portal_name and portal_name in self._portals:
             raise WireError("42P03", f'portal "{portal_name}" already exists')
-        old = self._portals.pop(portal_name, None)
-        if old is not None:
-            old.close()
+        self._drop_portal(portal_name)
         self._portals[portal_name] = _Portal(prepared, values, formats)
         self._output.send(codec.BIND_COMPLETE)
 
@@ -325,9 +328,7 @@ class Messages:
         if kind == b"S":
             self._session.prepared.pop(name, None)
         elif kind == b"P":
-            portal = self._portals.pop(name, None)
-            if portal is not None:
-                portal.close()
+            self._drop_portal(name)
         else:
             raise Malformed("a statement or a portal can be closed")
         self._output.send(codec.CLOSE_COMPLETE)

@@ -201,6 +201,20 @@ def test_beyond_the_most_rejects_the_file_is_told_alone(files: FileLoads, reread
     assert rereads == ["b.csv"]
 
 
+@pytest.mark.parametrize(("limit", "most"), [("MOST_REJECTS", 3), ("MOST_REJECT_BYTES", 3 * len('{"id":"1","n":"x"}'))])
+def test_files_beyond_the_most_rejects_of_one_load_are_told_alone(
+    files: FileLoads, rereads: list[str], monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(places, limit, most)
+    files.write("a.csv", "id,n\n1,x\n2,x\n3,x\n4,x\n")
+    files.write("b.csv", "id,n\n5,x\n6,60\n")
+    files.write("c.csv", "id,n\n7,x\n8,x\n")
+    files.write("d.csv", "id,n\n9,x\n")
+    files.run({"path": "*.csv", **_TYPED})
+    assert files.at() == ["a.csv"] * 4 + ["b.csv:2", "c.csv:2", "c.csv:3", "d.csv"]
+    assert rereads == ["b.csv", "c.csv"]
+
+
 @pytest.mark.parametrize("limit", ["MOST_BYTES", "MAX_LINE_BYTES"])
 def test_beyond_the_most_bytes_the_file_is_told_alone(files: FileLoads, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(again, limit, 10)

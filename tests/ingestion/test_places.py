@@ -223,6 +223,19 @@ def test_beyond_the_most_bytes_the_file_is_told_alone(files: FileLoads, monkeypa
     assert files.at() == ["a.csv.gz"]
 
 
+@pytest.mark.parametrize(("most", "lines"), [(240, ["a.csv.gz:3", "b.csv.gz:3"]), (239, ["-", "-"])])
+@pytest.mark.parametrize("other_header", ["id,n", "n,id"])
+def test_of_files_whose_rows_are_not_told_apart_the_most_bytes_are_of_all_together(
+    files: FileLoads, monkeypatch: pytest.MonkeyPatch, other_header: str, most: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr(again, "MOST_BYTES", most)
+    columns = {"id": "varchar", "n": {"type": "varchar", "checks": [{"accepted_values": ["1", "2"]}]}}
+    for name, header, row in (("a", "id,n", "2,x"), ("b", other_header, "x,3" if other_header == "n,id" else "3,x")):
+        files.write(f"{name}.csv.gz", gzip.compress(f"{header}\n1,1\n{row}\n".ljust(120, "\n").encode()))
+    files.run({"path": "*.csv.gz", "columns": columns, "primary_key": "id"})
+    assert files.at() == lines
+
+
 def test_a_cancelled_load_stops_in_the_second_look(files: FileLoads) -> None:
     files.write("a.csv", "id,n\n1,10\n2,x\n")
     source = source_of({"path": "a.csv", **_TYPED}, type="files")

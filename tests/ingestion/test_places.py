@@ -258,6 +258,24 @@ def test_a_corrected_file_ends_the_waiting_of_its_lines_too(files: FileLoads, di
     assert files.at() == ["b.csv:3"]
 
 
+@pytest.mark.parametrize("disposition", [{}, {"primary_key": "id"}])
+def test_so_does_a_corrected_file_whose_name_has_exclamation_marks(files: FileLoads, disposition: dict[str, Any]) -> None:
+    def pack(*rows: str) -> None:
+        with zipfile.ZipFile(files.folder / "c!.zip", "w") as archive:
+            archive.writestr("odd!.csv", "\n".join(("id,n", *rows)))
+
+    stream = {"path": ["*.csv", "*.zip"], **disposition, **_TYPED}
+    files.write("a!b.csv", "id,n\n1,10\n2,20,extra\n3,x\n")
+    files.write("b.csv", "id,n\n4,10\n5,20,extra\n")
+    pack("6,60", "7,70,extra", "8,x")
+    files.run(stream)
+    assert files.at() == ["a!b.csv:3", "a!b.csv:4", "b.csv:3", "c!.zip!odd!.csv:3", "c!.zip!odd!.csv:4"]
+    files.write("a!b.csv", "id,n\n1,10\n2,20\n3,30\n")
+    pack("6,60", "7,70", "8,80")
+    files.run(stream)
+    assert files.at() == ["b.csv:3"]
+
+
 _FIELD = st.text(st.sampled_from('x1, "\n'), max_size=4)
 
 

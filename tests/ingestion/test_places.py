@@ -201,12 +201,39 @@ def test_beyond_the_most_rejects_the_file_is_told_alone(files: FileLoads, reread
     assert rereads == ["b.csv"]
 
 
+@pytest.mark.parametrize(("limit", "most"), [("MOST_REJECTS", 3), ("MOST_REJECT_BYTES", 3 * len('{"id":"1","n":"x"}'))])
+def test_files_beyond_the_most_rejects_of_one_load_are_told_alone(
+    files: FileLoads, rereads: list[str], monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(places, limit, most)
+    files.write("a.csv", "id,n\n1,x\n2,x\n3,x\n4,x\n")
+    files.write("b.csv", "id,n\n5,x\n6,60\n")
+    files.write("c.csv", "id,n\n7,x\n8,x\n")
+    files.write("d.csv", "id,n\n9,x\n")
+    files.run({"path": "*.csv", **_TYPED})
+    assert files.at() == ["a.csv"] * 4 + ["b.csv:2", "c.csv:2", "c.csv:3", "d.csv"]
+    assert rereads == ["b.csv", "c.csv"]
+
+
 @pytest.mark.parametrize("limit", ["MOST_BYTES", "MAX_LINE_BYTES"])
 def test_beyond_the_most_bytes_the_file_is_told_alone(files: FileLoads, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr(again, limit, 10)
     files.write("a.csv.gz", gzip.compress(b'id,n\n1,10\n2,"x\n' + b"x" * 100 + b'"\n'))
     files.run({"path": "a.csv.gz", **_TYPED})
     assert files.at() == ["a.csv.gz"]
+
+
+@pytest.mark.parametrize(("most", "lines"), [(240, ["a.csv.gz:3", "b.csv.gz:3"]), (239, ["-", "-"])])
+@pytest.mark.parametrize("other_header", ["id,n", "n,id"])
+def test_of_files_whose_rows_are_not_told_apart_the_most_bytes_are_of_all_together(
+    files: FileLoads, monkeypatch: pytest.MonkeyPatch, other_header: str, most: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr(again, "MOST_BYTES", most)
+    columns = {"id": "varchar", "n": {"type": "varchar", "checks": [{"accepted_values": ["1", "2"]}]}}
+    for name, header, row in (("a", "id,n", "2,x"), ("b", other_header, "x,3" if other_header == "n,id" else "3,x")):
+        files.write(f"{name}.csv.gz", gzip.compress(f"{header}\n1,1\n{row}\n".ljust(120, "\n").encode()))
+    files.run({"path": "*.csv.gz", "columns": columns, "primary_key": "id"})
+    assert files.at() == lines
 
 
 def test_a_cancelled_load_stops_in_the_second_look(files: FileLoads) -> None:
@@ -227,6 +254,24 @@ def test_a_corrected_file_ends_the_waiting_of_its_lines_too(files: FileLoads, di
     files.run(stream)
     assert files.at() == ["a.csv:3", "a.csv:4", "b.csv:3"]
     files.write("a.csv", "id,n\n1,10\n2,20\n3,30\n")
+    files.run(stream)
+    assert files.at() == ["b.csv:3"]
+
+
+@pytest.mark.parametrize("disposition", [{}, {"primary_key": "id"}])
+def test_so_does_a_corrected_file_whose_name_has_exclamation_marks(files: FileLoads, disposition: dict[str, Any]) -> None:
+    def pack(*rows: str) -> None:
+        with zipfile.ZipFile(files.folder / "c!.zip", "w") as archive:
+            archive.writestr("odd!.csv", "\n".join(("id,n", *rows)))
+
+    stream = {"path": ["*.csv", "*.zip"], **disposition, **_TYPED}
+    files.write("a!b.csv", "id,n\n1,10\n2,20,extra\n3,x\n")
+    files.write("b.csv", "id,n\n4,10\n5,20,extra\n")
+    pack("6,60", "7,70,extra", "8,x")
+    files.run(stream)
+    assert files.at() == ["a!b.csv:3", "a!b.csv:4", "b.csv:3", "c!.zip!odd!.csv:3", "c!.zip!odd!.csv:4"]
+    files.write("a!b.csv", "id,n\n1,10\n2,20\n3,30\n")
+    pack("6,60", "7,70", "8,80")
     files.run(stream)
     assert files.at() == ["b.csv:3"]
 

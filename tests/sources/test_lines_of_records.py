@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.sources import Reading, Scan
-from headwater.sources.files.records import Dialect, lines_of, records
+from headwater.sources.files.records import Allowance, Dialect, lines_of, records
 from headwater.testing import read_rejects, read_rows
 
 _PIECES = st.text(st.sampled_from("ab1;, #\"'\n\r\té🙂"), max_size=6)
@@ -93,7 +93,7 @@ def test_a_record_begins_where_a_plain_model_says_and_holds_what_the_engine_read
     comment=st.sampled_from(["", "#"]),
 )
 def test_any_text_comes_apart_or_is_refused_and_lines_only_grow(text: str, width: int, quote: str, comment: str) -> None:
-    lines = lines_of(io.BytesIO(text.encode()), "utf-8", longest=1000, most_bytes=1000)
+    lines = lines_of(io.BytesIO(text.encode()), "utf-8", longest=1000, allowance=Allowance(1000))
     found = list(records(lines, Dialect(width, ",", quote, quote, comment, has_header=False), longest=1000))
     starts = [line for line, _ in found]
     assert starts == sorted(set(starts))

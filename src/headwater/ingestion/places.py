@@ -19,7 +19,7 @@ from headwater.ingestion.reading import OpenPortion
 from headwater.sources import Reread, Scan
 from headwater.storage.changes import Staged
 
-#: Of a place with more rejects than this, or more bytes of them, none is looked for.
+#: Of a place with more rejects than this, or more bytes of them, none is looked for; nor are more than this in one load.
 MOST_REJECTS = 100_000
 MOST_REJECT_BYTES = 16 * 1024 * 1024
 _ROWS_AT_ONCE = 10_000
@@ -97,15 +97,21 @@ def with_lines(bench: Bench, ready: Sequence[OpenPortion], rejects: str, fresh: 
 
 
 def _by_place(connection: Connection, numbered: str, rejects: str) -> Iterator[tuple[str | None, list[_Wanted]]]:
-    """The fresh rejects of each place that hasn't too many, one place in memory at a time."""
+    """The fresh rejects of each place that hasn't too many, until with a place there are too many in all; one place in memory at a time."""
     result = connection.execute(f"""
-        SELECT f.hw_place, f.hw_number, r.hw_times, f.raw
-        FROM {numbered} AS f
-        JOIN (SELECT {_PLACE} AS hw_place, raw, count(*) AS hw_times FROM {rejects} GROUP BY ALL) AS r
-          ON r.raw = f.raw AND r.hw_place IS NOT DISTINCT FROM f.hw_place
-        QUALIFY count(*) OVER (PARTITION BY f.hw_place) <= {MOST_REJECTS}
-          AND sum(strlen(f.raw)) OVER (PARTITION BY f.hw_place) <= {MOST_REJECT_BYTES}
-        ORDER BY f.hw_place, f.hw_number
+        WITH few AS (
+            SELECT f.hw_place, f.hw_number, r.hw_times, f.raw
+            FROM {numbered} AS f
+            JOIN (SELECT {_PLACE} AS hw_place, raw, count(*) AS hw_times FROM {rejects} GROUP BY ALL) AS r
+              ON r.raw = f.raw AND r.hw_place IS NOT DISTINCT FROM f.hw_place
+            QUALIFY count(*) OVER (PARTITION BY f.hw_place) <= {MOST_REJECTS}
+              AND sum(strlen(f.raw)) OVER (PARTITION BY f.hw_place) <= {MOST_REJECT_BYTES}
+        )
+        SELECT hw_place, hw_number, hw_times, raw
+        FROM few
+        WINDOW up_to_this_place AS (ORDER BY hw_place)
+        QUALIFY count(*) OVER up_to_this_place <= {MOST_REJECTS} AND sum(strlen(raw)) OVER up_to_this_place <= {MOST_REJECT_BYTES}
+        ORDER BY hw_place, hw_number
     """)
     rows = itertools.chain.from_iterable(iter(lambda: result.fetchmany(_ROWS_AT_ONCE), []))
     for place, members in itertools.groupby(rows, key=lambda row: row[0]):

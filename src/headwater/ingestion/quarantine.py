@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
 from headwater.storage.lake import Lake
 
-#: The file of a row; where its position says only `file:line`, or `archive!member:line`, the file of that.
-_FILE = """
-    coalesce(json_extract_string(position, '$.file'), regexp_replace(json_extract_string(position, '$.at'), '(![^!]*)?(:\\d+)?$', ''))"""
+#: What the file of a row may be: where its position says only `file`, `file:line` or `archive!member:line`, all that comes before a `!` too.
+_FILES = """
+    CASE WHEN json_extract_string(position, '$.file') IS NOT NULL THEN [json_extract_string(position, '$.file')]
+    ELSE list_transform(
+        string_split(regexp_replace(json_extract_string(position, '$.at'), ':\\d+$', ''), '!'),
+        lambda part, nth: array_to_string(string_split(regexp_replace(json_extract_string(position, '$.at'), ':\\d+$', ''), '!')[:nth], '!')) END"""
 
 
 def waiting(lake: Lake, table: TableName) -> str:
@@ -38,7 +41,8 @@ def no_longer_rejected(rejects: str | None, waits: str, files: Sequence[str] | N
     """Ids of waiting rows that a complete read (of `files`, or of everything) didn't reject again: they are superseded."""
     scope = waits
     if files is not None:
-        scope = f"(SELECT * FROM {waits} WHERE {_FILE} IN ({', '.join(quote_literal(f) for f in files)}))"
+        of_files = f"SELECT id FROM (SELECT id, unnest({_FILES}) AS hw_file FROM {waits}) WHERE hw_file IN ({', '.join(map(quote_literal, files))})"
+        scope = f"(SELECT * FROM {waits} WHERE id IN ({of_files}))"
     if rejects is None:
         return f"SELECT id FROM {scope}"
     return f"""

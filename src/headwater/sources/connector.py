@@ -100,8 +100,8 @@ class Scan:
     give a column `_hw_position` (text: file and line or similar), which is not stored but told in quarantine.
 
     A scan that can't give lines cheaply may leave it at the file, and offer `reread`: asked, before `cleanup` and only about places where rows were
-    rejected, to read the rows of one place again. The place is what `_hw_position` or else `_hw_file` said; None stands for all of the scan's. It
-    answers None for a place that isn't its own. A row's line is told only when as many rows equal it as were rejected.
+    rejected, to read the rows of one place again, of each once. The place is what `_hw_position` or else `_hw_file` said; None stands for all of the
+    scan's. It answers None for a place that isn't its own. A row's line is told only when as many rows equal it as were rejected.
 
     A column that has no suggested type is text and means to stay text. Text holds every digit that came: a cast that drops some (`1.005` to
     DECIMAL(5,2)) is for `ingestion` to notice. `explain` turns an error of the engine, met while running any of these statements, into the

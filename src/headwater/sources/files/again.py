@@ -19,11 +19,11 @@ from headwater.errors import SourceReadFailed
 from headwater.sources.connector import Reread
 from headwater.sources.files.listing import local_stamp, s3_stamp
 from headwater.sources.files.plan import MAX_LINE_BYTES, FilePlan
-from headwater.sources.files.records import Dialect, Record, lines_of, records
+from headwater.sources.files.records import Allowance, Dialect, Record, lines_of, records
 from headwater.sources.files.unpacking import ReadableFile, open_unpacked
 from headwater.spec.names import quote_literal
 
-#: Unpacked bytes of one place that are looked through again.
+#: Unpacked bytes of one place that are looked through again, all its files in all portions of a read together.
 MOST_BYTES = 1 << 28
 #: The longest object in a bucket that is fetched a second time.
 MOST_FETCHED_BYTES = 64 << 20
@@ -33,7 +33,10 @@ Row = tuple[str, int, tuple[str | None, ...] | str]
 
 @dataclass(frozen=True)
 class Again:
-    """The files of one portion. `columns` are all of theirs, `chosen` those that are read, `expressions` what SQL makes of some of them."""
+    """The files of one portion. `columns` are all of theirs, `chosen` those that are read, `expressions` what SQL makes of some of them.
+
+    `allowances`, of each place, are shared by the portions of a read.
+    """
 
     plan: FilePlan
     dialect: Dialect
@@ -42,11 +45,12 @@ class Again:
     chosen: tuple[str, ...]
     nulls: frozenset[str]
     expressions: Mapping[str, str]
+    allowances: Mapping[str | None, Allowance]
 
     def reread(self, place: str | None) -> Reread | None:
         """See `Scan.reread`. A place is a file's label, or its key, which all members of an archive share."""
         files = self.files if place is None else self._by_place.get(place)
-        return Reread(self.chosen, self._rows(files)) if files else None
+        return Reread(self.chosen, self._rows(files, self.allowances[place])) if files else None
 
     @cached_property
     def _by_place(self) -> Mapping[str, Sequence[ReadableFile]]:
@@ -56,13 +60,13 @@ class Again:
                 found[place].append(file)
         return found
 
-    def _rows(self, files: Sequence[ReadableFile]) -> Iterator[Row]:
+    def _rows(self, files: Sequence[ReadableFile], allowance: Allowance) -> Iterator[Row]:
         try:
-            if sum(_size(file) for file in files) > MOST_BYTES:
+            if sum(_size(file) for file in files) > allowance.left:
                 raise SourceReadFailed("the files are too long to be looked through again", expected=f"at most {MOST_BYTES:,} bytes")
             for file in files:
                 with self._opened(file) as raw:
-                    lines = lines_of(raw, file.encoding, longest=MAX_LINE_BYTES, most_bytes=MOST_BYTES)
+                    lines = lines_of(raw, file.encoding, longest=MAX_LINE_BYTES, allowance=allowance)
                     yield from self._values(file.label, records(lines, self.dialect, longest=MAX_LINE_BYTES))
                 if not file.is_remote and file.stamp is not None and dict(file.stamp) != local_stamp(os.stat(file.address)):
                     raise _changed(file)
@@ -113,6 +117,11 @@ class Again:
                 else:
                     new = dict(zip(places, next(made), strict=True))
                     yield label, line, tuple(new.get(place, value) for place, value in enumerate(values))
+
+
+def new_allowances() -> Mapping[str | None, Allowance]:
+    """What may be looked through again of each place of one read."""
+    return defaultdict(lambda: Allowance(MOST_BYTES))
 
 
 def _size(file: ReadableFile) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from headwater.errors import SourceDataInvalid
 from headwater.sources.base import unique_name
 from headwater.sources.connector import Portion
-from headwater.sources.files.again import Again
+from headwater.sources.files.again import Again, new_allowances
 from headwater.sources.files.plan import (
     ADDRESS_COLUMN,
     MAX_LINE_BYTES,
@@ -29,7 +29,7 @@ from headwater.sources.files.plan import (
     merged_columns,
     unique_columns,
 )
-from headwater.sources.files.records import Dialect
+from headwater.sources.files.records import Allowance, Dialect
 from headwater.sources.files.unpacking import ReadableFile, open_unpacked
 from headwater.sources.text import SAMPLE_ROWS, is_numeric, suggested_types
 from headwater.spec.names import quote, quote_literal
@@ -68,13 +68,21 @@ def plan_delimited(plan: FilePlan, files: Sequence[ReadableFile], delimiter: str
     plan.check_selection([name for group in groups for name in group.layout.columns]) if groups else None
     expressions, types = _types(plan, groups)
     portions = []
+    allowances = new_allowances()
     for group in groups:
         for batch in batches_of(group.files):
-            portions.append(_portion(plan, group.layout, batch, expressions, types))
+            portions.append(_portion(plan, group.layout, batch, expressions, types, allowances))
     return Planned(tuple(portions), merged_columns([(plan.chosen(group.layout.columns), types) for group in groups]))
 
 
-def _portion(plan: FilePlan, layout: _Layout, files: Sequence[ReadableFile], expressions: Mapping[str, str], types: Mapping[str, str]) -> Portion:
+def _portion(
+    plan: FilePlan,
+    layout: _Layout,
+    files: Sequence[ReadableFile],
+    expressions: Mapping[str, str],
+    types: Mapping[str, str],
+    allowances: Mapping[str | None, Allowance],
+) -> Portion:
     chosen = plan.chosen(layout.columns)
     errors, scans = unique_name("rejects"), unique_name("rejects_scan")
     source = _read_csv(plan, layout, files, f"store_rejects = true, rejects_table = {quote_literal(errors)}, rejects_scan = {quote_literal(scans)}")
@@ -92,7 +100,8 @@ def _portion(plan: FilePlan, layout: _Layout, files: Sequence[ReadableFile], exp
         GROUP BY s.file_path, e.line"""
     suggested = {name: types[name] for name in chosen if name in types}
     teardown = tuple(f"DROP TABLE IF EXISTS {quote(table)}" for table in (errors, scans))
-    again = Again(plan, _dialect(plan, layout), tuple(files), layout.columns, tuple(chosen), frozenset(_null_texts(plan.options)), expressions)
+    nulls = frozenset(_null_texts(plan.options))
+    again = Again(plan, _dialect(plan, layout), tuple(files), layout.columns, tuple(chosen), nulls, expressions, allowances)
     scan = plan.scan(sql, suggested=suggested, rejects_sql=rejects, teardown=teardown, reread=again.reread)
     return Portion(scan, describe_files(files), tuple(file.key for file in files))
 

@@ -35,19 +35,30 @@ class Dialect:
 Record = tuple[int, list[str] | str]
 
 
-def lines_of(raw: IO[bytes], encoding: str, *, longest: int, most_bytes: int) -> Iterator[tuple[list[str], str]]:
+@dataclass(slots=True)
+class Allowance:
+    """The bytes that may still be read, of one file or of several."""
+
+    left: int
+
+    def take(self, count: int) -> None:
+        """Raises SourceReadFailed when more is taken than is left."""
+        self.left -= count
+        if self.left < 0:
+            raise SourceReadFailed("there is too much to be looked through again")
+
+
+def lines_of(raw: IO[bytes], encoding: str, *, longest: int, allowance: Allowance) -> Iterator[tuple[list[str], str]]:
     """The lines of a stream of bytes, many at once, with the mark they were split at: a newline, or a carriage return where the text has no newline.
 
     Bytes that aren't the encoding become something that no valid text equals. Raises SourceReadFailed for a line longer than `longest` characters and
-    after `most_bytes`, SourceDataInvalid for what can't be decoded.
+    beyond the `allowance`, SourceDataInvalid for what can't be decoded.
     """
     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if encoding == "utf-8" else "strict")
-    end, rest, read, is_first = "", "", 0, True
+    end, rest, is_first = "", "", True
     while True:
         data = raw.read(_CHUNK_BYTES)
-        read += len(data)
-        if read > most_bytes:
-            raise SourceReadFailed("the file is too long to be looked through again", expected=f"at most {most_bytes:,} bytes")
+        allowance.take(len(data))
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeError as error:

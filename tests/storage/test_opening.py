@@ -156,18 +156,19 @@ def test_the_mark_of_a_data_folder_is_there_whole_or_not_at_all(place: Place, mo
     mark = place.folder / "data" / opening.OWNER_FILE
     whole = mark.read_text()
     mark.unlink()
-    written = Path.write_text
+    renamed, looked = Path.replace, []
 
-    def half(path: Path, text: str) -> int:
-        count = written(path, text[: len(text) // 2])
-        assert not mark.exists()
+    def meanwhile(draft: Path, target: str) -> Path:
+        patch.undo()
+        looked.append((draft.read_text(), mark.exists()))
         place.open()
         assert mark.read_text() == whole
-        return count + written(path, text)
+        return renamed(draft, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", lambda path, text: (patch.undo(), half(path, text))[1])
+        patch.setattr(Path, "replace", meanwhile)
         place.open()
+    assert looked == [(whole, False)]
     assert mark.read_text() == whole
     assert [file.name for file in mark.parent.iterdir() if file.is_file()] == [mark.name]
 

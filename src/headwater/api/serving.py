@@ -151,7 +151,7 @@ class LakeService:
     def version(self, principal: Principal) -> str | None:
         """Changes with every commit, and with whatever the policies make of this principal now."""
         access = self._access(principal)
-        return _word(self._session.lake.head(), *_rights(access), _next_turn(access))
+        return _word(self._session.lake.head(), *_rights(access), _minute(access))
 
     def rights(self, principal: Principal) -> str:
         """Changes with whatever the policies make of this principal now, and with each grant of theirs that begins or ends."""
@@ -191,8 +191,8 @@ def _turns_taken(access: Access) -> int:
     return sum(turn is not None and instant(turn) <= access.at for turn in turns)
 
 
-def _next_turn(access: Access) -> str:
-    """The day and hour: grants begin and end by the clock, and an answer that is the same for an hour more is no loss."""
+def _minute(access: Access) -> str:
+    """Filters and views may go by the clock, and an answer that is the same for a minute more is no loss."""
     return f"{access.at:%Y-%m-%d %H:%M}"
 
 

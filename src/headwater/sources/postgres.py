@@ -104,6 +104,13 @@ class PostgresConnector(DatabaseConnector):
     extension: ClassVar[str] = "postgres_scanner"
     default_schema: ClassVar[str | None] = "public"
 
+    def __init__(self, context: ConnectorContext) -> None:
+        super().__init__(context)
+        self._nan_found: set[str] = set()
+        self._looking: ThreadPoolExecutor | None = None
+        self._looks: list[Future[bool]] = []
+        self._look_mark = f"headwater looks for NaN {uuid.uuid4().hex}"
+
     def attach(self, alias: str, stream: Stream | None = None) -> tuple[str, ...]:
         options = "TYPE postgres, READ_ONLY"
         if stream is not None and stream.query is None:
@@ -146,13 +153,6 @@ class PostgresConnector(DatabaseConnector):
             # a user's own type isn't told from others here: what the engine doesn't know comes as text
             columns.append(column if column.type == arrived or column.server else replace(column, type="VARCHAR", server="{}::text"))
         return columns
-
-    def __init__(self, context: ConnectorContext) -> None:
-        super().__init__(context)
-        self._nan_found: set[str] = set()
-        self._looking: ThreadPoolExecutor | None = None
-        self._looks: list[Future[bool]] = []
-        self._look_mark = f"headwater looks for NaN {uuid.uuid4().hex}"
 
     def read(self, request: ReadRequest) -> Reading:
         """The engine reads NaN in a numeric as 0. So where there is one, these columns come as text, and the rows are the contract's to judge.

@@ -31,6 +31,15 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def attach(folder: Path) -> duckdb.DuckDBPyConnection:
+    """A connection on the lake of the project in `folder`, attached as `lake`."""
+    connection = connect()
+    home = folder / ".headwater"
+    settings = f"DATA_PATH '{home / 'data'}', META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT 5000"
+    connection.execute(f"ATTACH 'ducklake:sqlite:{home / 'lake.sqlite'}' AS lake ({settings})")
+    return connection
+
+
 def main() -> None:
     plan = json.loads(Path(sys.argv[1]).read_text())
     connection = connect()

@@ -10,6 +10,7 @@ PostgreSQL on the same box (left out where there is none, or no psql); the memor
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import re
@@ -20,23 +21,22 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import bare
 import measure
 import psycopg
+from fetch_all import BARE, COPY, FLIGHT, HTTP
 
-import headwater
 from headwater.engine import Engine
 from headwater.serving.postgres.encode import Encoder
 from headwater.serving.postgres.fields import fields
 
-FLIGHT, HTTP, IDLE_MB = 1.5, 2.0, 500
+IDLE_MB = 500
+TARGETS = {FLIGHT: "<= 1.5", HTTP: "<= 2", COPY: ">= 200 k rows/s"}
 CONNECTIONS, IDLE = 50, 500
 
 ROWS = """
@@ -185,56 +185,34 @@ def encode(report: Report, rows: int, rounds: int) -> None:
 
 
 def whole_tables(report: Report, served: Served, rows: int, rounds: int) -> None:
-    import adbc_driver_flightsql.dbapi as dbapi
-
-    sql = "SELECT * FROM m.orders"
-    client = headwater.connect(f"http://127.0.0.1:{served.ports['HTTP']}", served.token)
-    lake = attach(served.folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there are no transactions
-        options = {"adbc.flight.sql.authorization_header": f"Bearer {served.token}"}
-        flight = dbapi.connect(f"grpc+tcp://127.0.0.1:{served.ports['Flight SQL']}", db_kwargs=options)
-
-    def floor() -> None:
-        assert lake.execute("SELECT * FROM lake.m.orders").to_arrow_table().num_rows == rows
-
-    def by_flight() -> None:
-        with flight.cursor() as cursor:
-            assert cursor.execute(sql).fetch_arrow_table().num_rows == rows
-
-    def by_http() -> None:
-        assert client.query(sql).arrow().num_rows == rows
-
-    def by_copy() -> None:
-        address = f"host=127.0.0.1 port={served.ports['Postgres']} user=ada dbname=bench"
-        command = ["psql", address, "-X", "-q", "-c", f"\\copy ({sql}) to '{os.devnull}'"]
-        subprocess.run(command, check=True, env={**os.environ, "PGPASSWORD": served.token})
-
-    def by_psycopg() -> None:
-        with served.connect() as connection, connection.cursor(binary=True) as cursor:
-            assert len(cursor.execute(sql).fetchall()) == rows
-
-    ways: dict[str, Callable[[], Any]] = {"bare DuckLake's Arrow": floor, "Flight SQL, ADBC": by_flight, "HTTP Arrow": by_http, "psycopg": by_psycopg}
-    if shutil.which("psql"):
-        ways["psql's \\copy"] = by_copy
-    costs = measure.interleaved(rounds, {name: lambda one=one: measure.timed(one) for name, one in ways.items()})
-    base = costs["bare DuckLake's Arrow"].wall
-    limits = {"Flight SQL, ADBC": FLIGHT, "HTTP Arrow": HTTP}
-    for name, cost in costs.items():
-        speed, ratio = rows / cost.wall, cost.wall / base
-        target = f"<= {limits[name]}" if name in limits else ">= 200 k rows/s" if "copy" in name else ""
-        report.add(f"{rows:,} x 8 rows, {name}", speed / 1000, "k rows/s", ratio, target=target)
-    flight.close()
-    lake.close()
+    """Each way by a client of its own, as its users have it: in one process the memory that one way frees makes the next one faster."""
+    ways = [BARE, FLIGHT, HTTP, "psycopg", *([COPY] if shutil.which("psql") else [])]
+    with ExitStack() as stack:
+        clients = {way: stack.enter_context(fetching(served, way, rows)) for way in ways}
+        costs = measure.interleaved(rounds, {way: lambda one=one: measure.timed(one) for way, one in clients.items()})
+    for way, cost in costs.items():
+        report.add(f"{rows:,} x 8 rows, {way}", rows / cost.wall / 1000, "k rows/s", cost.wall / costs[BARE].wall, target=TARGETS.get(way, ""))
 
 
-def attach(folder: Path) -> Any:
-    """A bare DuckDB on the project's lake."""
-    connection = bare.connect()
-    home = folder / ".headwater"
-    settings = f"DATA_PATH '{home / 'data'}', META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT 5000"
-    connection.execute(f"ATTACH 'ducklake:sqlite:{home / 'lake.sqlite'}' AS lake ({settings})")
-    return connection
+@contextmanager
+def fetching(served: Served, way: str, rows: int) -> Iterator[Callable[[], None]]:
+    """A process that has fetched the whole table once; each call makes it fetch again, and returns when it has."""
+    command = [sys.executable, str(measure.HERE / "fetch_all.py"), way, str(served.folder), json.dumps(served.ports), str(rows)]
+    environment = {**os.environ, "BENCH_TOKEN": served.token}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        asked, answered = process.stdin, process.stdout
+        assert asked is not None
+        assert answered is not None
+
+        def once() -> None:
+            asked.write("again\n")
+            asked.flush()
+            if answered.readline() != "done\n":
+                raise measure.Failed(f"{way} ended")
+
+        once()
+        yield once
+        asked.close()
 
 
 # -- point queries -----------------------------------------------------------------------------------------------------
@@ -267,7 +245,7 @@ def by_many(count: int, seconds: float, work: Callable[[int], Callable[[], objec
 
 
 def points(report: Report, served: Served, rows: int, rounds: int, seconds: float) -> None:
-    lake = attach(served.folder)
+    lake = bare.attach(served.folder)
     with ExitStack() as stack:
         connections = [stack.enter_context(served.connect()) for _ in range(CONNECTIONS)]
 

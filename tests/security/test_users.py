@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from people import GOOD, Clock, policies, users
 
 from headwater.errors import AuthenticationFailed, PasswordExpired, PasswordRefused, UsageError
@@ -379,6 +383,39 @@ def test_users_come_back_with_a_restored_store(store: StateStore, tmp_path: Path
     assert who.login("ada", str(made), door="http")
     assert who.login_token(token, door="http")
     assert who.scram_verifier("ada") is not None
+
+
+def test_sessions_of_one_user_that_ask_at_once_share_one_look_and_each_is_judged_by_its_own_login(
+    store: StateStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = users(store, RULES)
+    who.add("ada", password=GOOD)
+    old = who.login("ada", GOOD, door="postgres")
+    clock.move(minutes=1)
+    who.passwd("ada", GOOD + "2")
+    new = []
+    for _ in range(7):
+        clock.move(minutes=1)
+        new.append(who.login("ada", GOOD + "2", door="postgres"))
+    looks, waiting = [], threading.Event()
+    read = store.read
+
+    def slow(work: Callable[[sa.Connection], object]) -> object:
+        looks.append(1)
+        waiting.wait(60)
+        return read(work)
+
+    monkeypatch.setattr(store, "read", slow)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(who.renew, session) for session in (old, *new)]
+        while len(looks) < 1:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        waiting.set()
+        with pytest.raises(AuthenticationFailed):
+            asked[0].result(60)
+        assert [one.result(60) for one in asked[1:]] == new
+    assert len(looks) == 2, "the first for itself, and one for all who came meanwhile"
 
 
 def test_a_hash_at_another_cost_is_renewed_at_the_next_login(store: StateStore) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from headwater.api.users import TOKEN_VARIABLE
 from headwater.errors import ApprovalRefused, AuditUnwritable, UsageError
-from headwater.state.sharing import SharedReads
 
 if TYPE_CHECKING:
     from headwater.orchestration import Session
@@ -33,7 +32,6 @@ class Asking:
         self._loaded = loaded
         self._session = session
         self._keys: tuple[int, MaskKeys] | None = None
-        self._renewals: SharedReads[tuple[Principal, Policies]] = SharedReads()
 
     @cached_property
     def _keyring(self) -> Keyring:
@@ -69,7 +67,7 @@ class Asking:
 
     def access(self, principal: Principal) -> Access:
         """Theirs as they are now: disabled, out of groups, or with what was approved meanwhile. Raises AuthenticationFailed."""
-        return self._access(*self._renewals.get(principal, lambda: self.users.renewed(principal)))
+        return self._access(*self.users.renewed(principal))
 
     def access_of(self, principal: Principal, action: Action = "select") -> Access:
         """For one who isn't in a session that could have ended: what they may see by the right to `action`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -26,6 +26,7 @@ from headwater.security.tokens import new_password, new_token, token_hash
 from headwater.spec.policies import ACTIONS, Action, Door, Policies
 from headwater.state import StateStore
 from headwater.state import tables as t
+from headwater.state.sharing import SharedReads
 
 Kind = Literal["user", "service"]
 
@@ -73,6 +74,14 @@ class TokenInfo:
     revoked_at: datetime | None
 
 
+class _Known(NamedTuple):
+    """All that the store knows of one who came in: their row, that of the token they came with, and what is approved, for anybody."""
+
+    user: Any
+    token: Any
+    approved: tuple[AccessRequest, ...]
+
+
 class Accounts:
     """The users of a state store under some policies, as they are written down. Thread-safe, and safe beside other processes."""
 
@@ -96,6 +105,7 @@ class Accounts:
         self._audit = audit
         self._requests = AccessRequests(state, environment)
         self._turns = [threading.Lock() for _ in range(64)]
+        self._lookups: SharedReads[_Known] = SharedReads()
 
     # -- making and changing -----------------------------------------------------------------------------------------
 
@@ -269,10 +279,14 @@ class Accounts:
         """None for a name that nobody has. Case doesn't count."""
         return self._state.read(lambda connection: row_on(connection, name))
 
-    def _all_of(self, connection: sa.Connection, principal: Principal, at: datetime) -> tuple[Any, Any, tuple[AccessRequest, ...]]:
-        """All that the store knows of one who came in: their row, that of the token they came with, and what is approved, for anybody."""
-        kept = None if principal.token is None else connection.execute(_TOKEN, {"token": principal.token}).first()
-        return row_on(connection, principal.name), kept, self._requests.approved_on(connection, at)
+    def _known_of(self, principal: Principal) -> _Known:
+        """Read anew, once for all sessions of one user that ask at the same time."""
+
+        def work(connection: sa.Connection) -> _Known:
+            kept = None if principal.token is None else connection.execute(_TOKEN, {"token": principal.token}).first()
+            return _Known(row_on(connection, principal.name), kept, self._requests.approved_on(connection, self._now()))
+
+        return self._lookups.get((principal.name, principal.token), lambda: self._state.read(work))
 
     def _known(self, name: str) -> Any:
         row = self._row(name)

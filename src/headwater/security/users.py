@@ -201,8 +201,8 @@ class Users(Accounts):
         """As `renew`, with the policies that are in force."""
         if principal.kind == "owner":
             return principal, self.policies()
+        row, kept, approved = self._known_of(principal)
         now = self._now()
-        row, kept, approved = self._state.read(lambda connection: self._all_of(connection, principal, now))
         rules = effective_policies(self._policies, approved, now)
         claims = [membership.group for membership in principal.memberships if membership.origin == "oidc"]
         why = self._why_not(row, rules, principal.door, principal.address, claims, is_new=False)

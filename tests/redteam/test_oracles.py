@@ -126,6 +126,21 @@ def test_a_filter_by_a_macro_is_the_macro_of_now(lake: Lake) -> None:
             assert lake.read_as(access, sql, macros=macros).fetchall() == [(name,)]
 
 
+@pytest.mark.parametrize("written", ["SELECT who FROM s.entitled", "TABLE s.entitled", "WITH w AS (TABLE s.entitled) TABLE w"])
+def test_a_filter_reads_who_is_entitled_now_however_it_is_written(tmp_path_factory: pytest.TempPathFactory, written: str) -> None:
+    with make_place(tmp_path_factory.mktemp("entitled"), "sqlite") as place:
+        lake = place.open()
+        lake.keep_connections()  # tables are read from the files that they have then
+        put(lake, "SELECT unnest(['ada', 'bob']) AS who", BASE)
+        access = reader({"select": "s.t", "where": f"who IN ({written})"})
+        entitled: list[str] = []
+        for more in (["ada"], ["bob"]):
+            put(lake, f"SELECT unnest({more}::VARCHAR[]) AS who", TableName("s", "entitled"), as_files=True)
+            entitled += more
+            for sql in ("SELECT who FROM s.t ORDER BY 1", f"SELECT who AS w{len(entitled)} FROM s.t ORDER BY 1"):
+                assert [row[0] for row in lake.read_as(access, sql).fetchall()] == entitled
+
+
 def test_an_older_moment_is_shown_under_the_labels_of_now(tmp_path_factory: pytest.TempPathFactory) -> None:
     with make_place(tmp_path_factory.mktemp("late"), "sqlite") as place:
         lake = place.open()

@@ -13,6 +13,7 @@ import ipaddress
 import secrets
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +29,7 @@ SESSION_IDLE: Final = 3600.0
 SESSION_MOST: Final = 12 * 3600.0
 #: How long credentials of a handshake wait for the first call, in seconds.
 PENDING: Final = 60.0
-#: What may be kept at once; beyond it the oldest goes.
+#: What of each kind may be kept at once.
 MOST_KEPT: Final = 10_000
 #: Characters of an Authorization header and of a purpose.
 MOST_CREDENTIALS: Final = 8192
@@ -48,13 +49,20 @@ class Basic:
 
 @dataclass(slots=True)
 class _Kept:
-    """`credentials` are those of a handshake whose first call hasn't come yet; then `principal` is set."""
+    """Who came in, from where."""
 
     ends: float
     last: float
-    principal: Principal | None = None
-    credentials: Basic | None = None
+    principal: Principal
     address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A handshake whose first call hasn't come yet: nobody has looked at its credentials."""
+
+    ends: float
+    credentials: Basic
 
 
 def parse_authorization(header: str | None) -> Basic | str:
@@ -96,6 +104,8 @@ class Logins:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._sessions: dict[bytes, _Kept] = {}
+        # apart, so that handshakes, which anybody may make, crowd out nobody who came in
+        self._pending: dict[bytes, _Pending] = {}
         self._remembered: dict[bytes, _Kept] = {}
 
     def principal(self, header: str | None, address: str | None, purpose: str | None = None, *, is_private: bool = True) -> Principal:
@@ -110,17 +120,20 @@ class Logins:
     def open_session(self, given: Basic) -> str:
         """A token that stands for these credentials, which the first call with it checks: only then is it known where the client calls from."""
         token = secrets.token_urlsafe(32)
-        now = time.monotonic()
         with self._lock:
-            _make_room(self._sessions)
-            self._sessions[self._hash(token)] = _Kept(now + PENDING, now, credentials=given)
+            while len(self._pending) >= MOST_KEPT:
+                del self._pending[next(iter(self._pending))]
+            self._pending[self._hash(token)] = _Pending(time.monotonic() + PENDING, given)
         return token
 
     def close_session(self, header: str | None) -> bool:
         """Forgets a session's token; False when there is none."""
         given = parse_authorization(header)
+        if not isinstance(given, str):
+            return False
+        key = self._hash(given)
         with self._lock:
-            return isinstance(given, str) and self._sessions.pop(self._hash(given), None) is not None
+            return self._sessions.pop(key, None) is not None or self._pending.pop(key, None) is not None
 
     def tidy(self) -> None:
         """Forgets what has ended."""
@@ -129,6 +142,8 @@ class Logins:
             for kept in (self._sessions, self._remembered):
                 for key in [key for key, one in kept.items() if _has_ended(one, now)]:
                     del kept[key]
+            for key in [key for key, one in self._pending.items() if now > one.ends]:
+                del self._pending[key]
 
     def _by_password(self, given: Basic, address: str | None, is_private: bool) -> Principal:
         if not is_private:
@@ -137,7 +152,7 @@ class Logins:
         now = time.monotonic()
         with self._lock:
             kept = self._remembered.get(key)
-            if kept is not None and kept.principal is not None and not _has_ended(kept, now):
+            if kept is not None and not _has_ended(kept, now):
                 return kept.principal
         found = self._service.login_password(given.user, given.password, door=self._door, address=address)
         with self._lock:
@@ -155,21 +170,29 @@ class Logins:
                 kept = None
             if kept is not None:
                 kept.last = now
+            pending = self._pending.get(key) if kept is None else None
+        if pending is not None and now <= pending.ends:
+            kept = self._begun(key, pending, address, is_private)
         if kept is None:
             return self._service.login_token(token, door=self._door, address=address)
-        if kept.principal is None:
-            assert kept.credentials is not None
-            try:
-                found = self._by_password(kept.credentials, address, is_private)
-            except BaseException:
-                with self._lock:
-                    self._sessions.pop(key, None)
-                raise
-            with self._lock:
-                kept.principal, kept.credentials, kept.address, kept.ends = found, None, address, now + SESSION_MOST
         if kept.address != address:
             raise AuthenticationFailed("the session was begun at another address", hint="log in again")
         return kept.principal
+
+    def _begun(self, key: bytes, pending: _Pending, address: str | None, is_private: bool) -> _Kept:
+        """The session of a handshake, at its first call. Calls that come at once are all let in."""
+        made: _Kept | None = None
+        try:
+            found = self._by_password(pending.credentials, address, is_private)
+            now = time.monotonic()
+            made = _Kept(now + SESSION_MOST, now, found, address)
+            return made
+        finally:
+            with self._lock:
+                self._pending.pop(key, None)
+                if made is not None:
+                    _make_room(self._sessions)
+                    self._sessions[key] = made
 
     def _hash(self, text: str) -> bytes:
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
@@ -188,5 +211,7 @@ def _has_ended(kept: _Kept, now: float) -> bool:
 
 
 def _make_room(kept: dict[bytes, _Kept]) -> None:
+    """Whoever keeps most gives the oldest of theirs."""
     while len(kept) >= MOST_KEPT:
-        del kept[next(iter(kept))]
+        most = Counter(one.principal.name for one in kept.values()).most_common(1)[0][0]
+        del kept[next(key for key, one in kept.items() if one.principal.name == most)]

@@ -32,6 +32,7 @@ from headwater.errors import (
     UsageError,
 )
 from headwater.security.principals import Principal
+from headwater.serving.facets import Accountable
 from headwater.serving.flight import catalog
 from headwater.serving.flight.protobuf import Fields, Malformed, pack, unpack, write
 from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
@@ -61,11 +62,12 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Running:
-    """A query that has started and waits for, or is giving, its rows. `owner` alone may have them, once."""
+    """A query that has started and waits for, or is giving, its rows. `owner` alone may have them, once, and by the `rights` it began with."""
 
     owner: tuple[str, str]
     job: Job
     schema: pa.Schema
+    rights: str | None
     is_taken: bool = False
 
 
@@ -73,7 +75,6 @@ class _Running:
 class _Prepared:
     owner: tuple[str, str]
     sql: str
-    schema: pa.Schema
     parameters: list[Any] = field(default_factory=list)
     used: float = field(default_factory=time.monotonic)
 
@@ -217,7 +218,7 @@ class FlightDoor(flight.FlightServerBase):
         if name == "CommandStatementQuery":
             return flight.SchemaResult(self._describe(principal, self._sql(fields.text(1)))[0])
         if name == "CommandPreparedStatementQuery":
-            return flight.SchemaResult(self._find_prepared(principal, fields.data(1)).schema)
+            return flight.SchemaResult(self._describe(principal, self._find_prepared(principal, fields.data(1)).sql)[0])
         return flight.SchemaResult(_catalog_schema(name, fields))
 
     @_answered
@@ -226,11 +227,7 @@ class FlightDoor(flight.FlightServerBase):
         name, fields = unpack(ticket.ticket)
         if name == "TicketStatementQuery":
             handle = fields.data(1) or b""
-            with self._lock:
-                found = self._running.get(handle)
-                if found is None or found.owner != _owner(principal) or found.is_taken:
-                    raise UsageError("there is no such ticket", expected="one of yours, used once and soon", hint="ask for the query again")
-                found.is_taken = True
+            found = self._take(principal, handle)
             return flight.GeneratorStream(found.schema, self._rows(context, handle, found))
         return flight.RecordBatchStream(self._catalog(principal, name, fields))
 
@@ -245,6 +242,7 @@ class FlightDoor(flight.FlightServerBase):
         rows: list[list[Any]] = []
         size = 0
         for chunk in reader:
+            _refuse_broken(chunk.data)
             size += chunk.data.nbytes
             if size > self._limits.body or len(rows) + chunk.data.num_rows > 1:
                 raise UsageError("a query takes one row of parameters", expected=f"one row, up to {self._limits.body} bytes")
@@ -303,7 +301,26 @@ class FlightDoor(flight.FlightServerBase):
             raise UsageError("the statement is too long", expected=f"up to {self._limits.body} characters")
         return text
 
+    def _rights(self, principal: Principal) -> str | None:
+        """What they may see, as a word to compare. Raises AuthenticationFailed where they may not be here any more."""
+        return self._service.rights(principal) if isinstance(self._service, Accountable) else None
+
+    def _take(self, principal: Principal, handle: bytes) -> _Running:
+        """The query of a ticket, whose rows are given by what its owner may see now."""
+        rights = self._rights(principal)
+        with self._lock:
+            found = self._running.get(handle)
+            if found is None or found.owner != _owner(principal) or found.is_taken:
+                raise UsageError("there is no such ticket", expected="one of yours, used once and soon", hint="ask for the query again")
+            if rights == found.rights:
+                found.is_taken = True
+                return found
+            del self._running[handle]
+        found.job.close()
+        raise UsageError("what this session may see has changed since the query began", hint="ask for the query again")
+
     def _begin(self, context: Any, principal: Principal, descriptor: Any, sql: str, parameters: Sequence[Any]) -> Any:
+        rights = self._rights(principal)
         if not self._turns.acquire(timeout=self._limits.wait):
             raise LimitReached("as many queries run as may at once", expected=f"up to {self._limits.queries}", hint="try again in a moment")
         job = Job(
@@ -321,7 +338,7 @@ class FlightDoor(flight.FlightServerBase):
         job.watch(None)  # the context ends with this call
         handle = secrets.token_bytes(32)
         with self._lock:
-            self._running[handle] = _Running(_owner(principal), job, schema)
+            self._running[handle] = _Running(_owner(principal), job, schema, rights)
         ticket = pack("TicketStatementQuery", write({1: handle}))
         return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
 
@@ -370,7 +387,7 @@ class FlightDoor(flight.FlightServerBase):
             if len(self._prepared) >= _MOST_PREPARED:  # whoever keeps most gives the oldest of theirs: nobody's are crowded out by others
                 most = Counter(one.owner for one in self._prepared.values()).most_common(1)[0][0]
                 del self._prepared[next(kept for kept, one in self._prepared.items() if one.owner == most)]
-            self._prepared[handle] = _Prepared(_owner(principal), sql, result)
+            self._prepared[handle] = _Prepared(_owner(principal), sql)
         fields = {1: handle, 2: result.serialize().to_pybytes(), 3: parameters.serialize().to_pybytes()}
         return pack("ActionCreatePreparedStatementResult", write(fields))
 
@@ -446,6 +463,15 @@ _SCHEMAS: Final = {
     "CommandGetXdbcTypeInfo": catalog.TYPES,
     "CommandGetSqlInfo": catalog.INFO,
 }
+
+
+def _refuse_broken(batch: pa.RecordBatch) -> None:
+    """Raises UsageError where what a client sent as Arrow isn't: nothing has compared it with its own buffers yet, and whoever took it at its word
+    would read on in the server's memory."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        raise UsageError("the parameters can't be read", expected="one row of Arrow") from None
 
 
 def _catalog_schema(name: str, fields: Fields) -> pa.Schema:

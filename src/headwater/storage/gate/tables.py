@@ -56,6 +56,8 @@ class Seen:
     valid_until: datetime | None
     #: Statements that make the project's macros which its rules call.
     macros: tuple[str, ...] = ()
+    #: Whether it reads no other table, so that it stays as it is while its own does.
+    is_alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,12 @@ class Tables:
         macros = tuple(self._known_macros.values())
         key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys, macros, self._lease.of(state))
         # what a view or a filter reads besides must be as it was, too: both are worked out anew with the lake
-        is_alone = published_definition(state).kind != "view" and not _has_subquery(decision) and self._moment.limit is None
-        known = self._seen.get(key) if is_alone else None
+        may_be_kept = published_definition(state).kind != "view" and self._moment.limit is None
+        known = self._seen.get(key) if may_be_kept else None
         if known is None:
-            known = self._seen[key] = self._shown(state, decision)
+            known = self._shown(state, decision)
+            if may_be_kept and known.is_alone:
+                self._seen[key] = known
         for statement in known.macros:
             self._create(statement)
         self.states[state.table.key] = state
@@ -243,7 +247,7 @@ class Tables:
             columns = tuple(describe_query(self._connection, text))
         except HeadwaterError as error:
             raise LakeError(f"the rules for {name} can't be applied", found=str(error), state="nothing was read") from error
-        return Seen(name, node, columns, is_filtered, valid_until, macros)
+        return Seen(name, node, columns, is_filtered, valid_until, macros, all(table.key == name.key for table in walk.tables))
 
     def _cell(self, column: Column, decision: Decision) -> str:
         """What is seen of one column, cell by cell: the clearest of its sights that is for the row."""
@@ -463,10 +467,6 @@ def is_same(before: TableState, now: TableState | None) -> bool:
 
 def _conditions(decision: Decision) -> list[str]:
     return [*decision.where, *(sight.where for sights in decision.columns.values() for sight in sights if sight.where is not None)]
-
-
-def _has_subquery(decision: Decision) -> bool:
-    return any("from" in where.lower() for where in _conditions(decision))
 
 
 def _is_of(tables: list[TableName]) -> str:

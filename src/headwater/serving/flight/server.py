@@ -38,6 +38,7 @@ from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of, listen
 from headwater.serving.logins import Basic, Logins, is_loopback, parse_authorization
+from headwater.serving.noting import noted
 from headwater.serving.session import Service
 from headwater.spec.names import quote
 
@@ -232,7 +233,10 @@ class FlightDoor(flight.FlightServerBase):
                     raise UsageError("there is no such ticket", expected="one of yours, used once and soon", hint="ask for the query again")
                 found.is_taken = True
             return flight.GeneratorStream(found.schema, self._rows(context, handle, found))
-        return flight.RecordBatchStream(self._catalog(principal, name, fields))
+        with noted(self._service, principal, f"{name} {fields}".rstrip()) as note:
+            table = self._catalog(principal, name, fields)
+            note.rows = table.num_rows
+        return flight.RecordBatchStream(table)
 
     @_answered
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from headwater.cli.app import app
 from services import without_a_terminal
@@ -30,6 +31,21 @@ class Done:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    """Every command that there is, by its words."""
+    found: list[tuple[str, ...]] = []
+
+    def walk(prefix: tuple[str, ...], group: object) -> None:
+        for name, command in group.commands.items():  # type: ignore[attr-defined]  # typer has no public type for it
+            if hasattr(command, "commands"):
+                walk((*prefix, name), command)
+            else:
+                found.append((*prefix, name))
+
+    walk((), typer.main.get_command(app))
+    return found
 
 
 def run_installed(

@@ -96,6 +96,12 @@ def make_shop(tmp_path: Path) -> Callable[..., Path]:
     return lambda changes=None: write_project(tmp_path / "made", {**FILES, **(changes or {})})
 
 
+@pytest.fixture(scope="module")
+def lasting_shop(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """As `make_shop`, for all tests of a file."""
+    return lambda changes=None: write_project(tmp_path_factory.mktemp("lasting") / "shop", {**FILES, **(changes or {})})
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """The shop's project, nothing run yet."""

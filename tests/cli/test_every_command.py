@@ -14,21 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
+from commands import all_commands
 from headwater.cli.app import app
-
-
-def all_commands() -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-
-    def walk(prefix: tuple[str, ...], group: object) -> None:
-        for name, command in group.commands.items():  # type: ignore[attr-defined]  # typer has no public type for it
-            if hasattr(command, "commands"):
-                walk((*prefix, name), command)
-            else:
-                found.append((*prefix, name))
-
-    walk((), typer.main.get_command(app))
-    return found
 
 
 def test_the_commands_are_those_we_promise() -> None:

@@ -30,6 +30,7 @@ roles:
   stranger:
     grants:
       - select: m.nothing
+      - run: m.orders
   bot:
     grants: [{export: "m.*"}]
 groups:

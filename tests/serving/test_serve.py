@@ -71,6 +71,10 @@ class Shop:
     def postgres(self, user: str, **options: str) -> psycopg.Connection:
         return psycopg.connect(host="127.0.0.1", port=self.ports["postgres"], user=user, password=self.tokens[user], dbname="shop", **options)
 
+    def flight(self, user: str) -> adbc_driver_flightsql.dbapi.Connection:
+        options = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {self.tokens[user]}"}
+        return adbc_driver_flightsql.dbapi.connect(f"grpc://127.0.0.1:{self.ports['flight']}", db_kwargs=options, autocommit=True)
+
     def http(self, user: str, sql: str) -> object:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports['http']}/v1/query",
@@ -140,9 +144,7 @@ def test_every_door_shows_a_reader_the_same(shop: Shop) -> None:
         by_postgres = connection.execute(sql).fetchall()
     assert by_postgres == [(1, "a***@***.no"), (3, "c***@***.no")]
     assert [tuple(row) for row in shop.http("ada", sql)] == by_postgres  # type: ignore[attr-defined]
-    uri = f"grpc://127.0.0.1:{shop.ports['flight']}"
-    options = {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {shop.tokens['ada']}"}
-    with contextlib.closing(adbc_driver_flightsql.dbapi.connect(uri, db_kwargs=options, autocommit=True)) as flight, flight.cursor() as cursor:
+    with contextlib.closing(shop.flight("ada")) as flight, flight.cursor() as cursor:
         cursor.execute(sql)
         assert cursor.fetchall() == by_postgres
 
@@ -223,6 +225,38 @@ def test_each_query_is_in_the_audit(shop: Shop) -> None:
     told = [(row["record"]["decision"], row["record"]["sql"]) for row in rows]
     assert any(decision == "allowed" and "audited_here" in sql for decision, sql in told)
     assert any(decision == "refused" and "raw.orders" in sql for decision, sql in told)
+    headwater(shop.folder, "audit", "verify")
+
+
+def test_each_question_about_the_catalog_has_one_row_in_the_audit_apart_from_queries(shop: Shop) -> None:
+    def http(path: str) -> None:
+        headers = {"Authorization": f"Bearer {shop.tokens['sue']}"}
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{shop.ports['http']}{path}", headers=headers), timeout=120).close()
+
+    asked = [
+        "SELECT relname FROM pg_catalog.pg_class WHERE relname = 'orders'",
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'm'",
+    ]
+    with shop.postgres("sue") as connection:
+        for sql in (asked[0], *[asked[1]] * 20):
+            assert connection.execute(sql.encode()).fetchall() == [("orders",)]
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT relname::integer FROM pg_catalog.pg_class")
+    with contextlib.closing(shop.flight("sue")) as flight:
+        flight.adbc_get_objects(depth="tables").read_all()
+    http("/v1/tables")
+    http("/v1/tables/m.orders")
+    with pytest.raises(urllib.error.HTTPError):
+        http("/v1/tables/raw.orders")
+    rows, deadline = [], time.monotonic() + 30
+    while not any("raw.orders" in row["record"]["sql"] for row in rows) and time.monotonic() < deadline:
+        rows = json.loads(headwater(shop.folder, "audit", "list", "--user", "sue", "--limit", "1000", "--format", "json"))
+    told = [row["record"] for row in rows if row["record"]["action"] == "catalog"]
+    assert [one["rows"] for one in told if one["sql"] == asked[1]] == [1] * 20
+    assert [one["decision"] for one in told if one["sql"].startswith("SELECT relname")] == ["allowed", "failed"]
+    assert any(one["door"] == "flight" and one["sql"].startswith("CommandGetTables") for one in told)
+    assert [(one["sql"], one["rows"]) for one in told if one["door"] == "http"] == [("GET /v1/tables", 1), ("GET /v1/tables/raw.orders", None)]
+    assert not any("pg_class" in row["record"]["sql"] for row in rows if row["record"]["action"] == "select")
     headwater(shop.folder, "audit", "verify")
 
 

@@ -20,6 +20,7 @@ from headwater.spec.tables import Column
 from headwater.storage import NEVER_PUBLISHED, TableState
 
 if TYPE_CHECKING:
+    from headwater.api.rights import Rights
     from headwater.orchestration import Session
 
 
@@ -106,10 +107,11 @@ class Explanation:
 
 
 class AccessRoom:
-    """`project.access`."""
+    """`project.access`. Whoever HEADWATER_TOKEN says must be an administrator, else ApprovalRefused is raised."""
 
-    def __init__(self, session: Callable[[], Session | None], loaded: LoadedProject) -> None:
+    def __init__(self, session: Callable[[], Session | None], rights: Rights, loaded: LoadedProject) -> None:
         self._session = session
+        self._rights = rights
         self._loaded = loaded
 
     def explain(
@@ -127,6 +129,7 @@ class AccessRoom:
         Groups are those the policies name the user in, those of `user add --group`, what was approved for a time, and `by_user`. Raises
         UnknownSelection, TableNotFound (nothing of it is published), UsageError (no time).
         """
+        self._rights.need_administrator("explain access")
         moment = _moment(at, self._loaded.config.timezone)
         table, wanted = self._split(name)
         state = self._published(table)
@@ -171,6 +174,7 @@ class AccessRoom:
 
     def labels(self, table: str) -> TableLabels:
         """The labels of a table's columns as readers see it, each with where it came from. Raises UnknownSelection, TableNotFound."""
+        self._rights.need_administrator("see labels")
         name = self._loaded.find(table)
         state = self._published(name)
         definition = state.published_definition or state.definition

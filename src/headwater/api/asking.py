@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from headwater.api.users import TOKEN_VARIABLE
-from headwater.errors import ApprovalRefused, AuditUnwritable, UsageError
+from headwater.errors import AuditUnwritable, UsageError
 
 if TYPE_CHECKING:
     from headwater.orchestration import Session
@@ -18,11 +17,8 @@ if TYPE_CHECKING:
     from headwater.security import MaskKeys, Principal
     from headwater.security.audit import AuditLog
     from headwater.security.users import Users
-    from headwater.spec.names import TableName
     from headwater.spec.policies import Action, Policies
     from headwater.storage.gate import Access
-
-_DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of"}
 
 
 class Asking:
@@ -111,45 +107,6 @@ class Asking:
         if not self._session.state.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
-
-    def need_administrator(self, deed: str) -> None:
-        """Raises ApprovalRefused unless whoever calls is the owner or an administrator."""
-        caller = self.of_caller().principal
-        if not caller.may_administer:
-            raise ApprovalRefused(f"{caller.name} may not {deed}", expected="the owner, or an administrator", state="nothing was changed")
-
-    def need(self, action: Action, tables: Callable[[], Iterable[TableName]]) -> None:
-        """Raises ApprovalRefused unless whoever calls may do `action` with all of the tables; audited for all but the owner, who may."""
-        token = self._loaded.environ.get(TOKEN_VARIABLE)
-        if not token:
-            return
-        from headwater.security import Resource, decide
-        from headwater.security.audit import new_query_id
-        from headwater.security.audited import Audited
-        from headwater.storage.gate import resource_of
-
-        access = self.of_caller()
-        who, names = access.principal, sorted(tables())
-        state = self._session.lake.state()
-        # a denial may be by a label that a column has
-        resources = {name: Resource(name) if (found := state.find(name)) is None else resource_of(found) for name in names}
-        refused = [name for name in names if not decide(access.policies, who, action, resources[name], at=access.at).is_allowed]
-        self.audit.append(
-            Audited(
-                at=access.at,
-                query_id=new_query_id(),
-                principal=who.name,
-                action=action,
-                decision="refused" if refused else "allowed",
-                tables=tuple(map(str, names)),
-                policy_version=access.policies.version,
-                groups=tuple(sorted(who.groups)),
-            )
-        )
-        if refused:
-            raise ApprovalRefused(
-                f"{who.name} may not {_DEEDS.get(action, action)} {refused[0]}", expected=f"a grant of `{action}`", state="nothing was changed"
-            )
 
     def close(self) -> None:
         """Writes what of the audit still waits."""

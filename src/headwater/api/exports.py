@@ -58,8 +58,9 @@ class Exports:
         self._asking = asking
 
     def list(self) -> list[ListedExport]:
-        """All exports, by name. Touches neither lake nor state."""
-        found = sorted(self._loaded.exports.values(), key=lambda export: export.name)
+        """All exports that the caller may run, by name. Touches neither lake nor state, but to know who that is."""
+        caller = self._caller()
+        found = sorted((one for one in self._loaded.exports.values() if _may_run(caller, one)), key=lambda export: export.name)
         return [ListedExport(one.name, one.table_name, one.as_, one.to, one.path, one.description) for one in found]
 
     def run(
@@ -99,7 +100,7 @@ class Exports:
 
         session = self._session()
         state, environment = session.state, self._loaded.environment
-        access = self._access(export, session)
+        access = self._access(export)
         run_id = new_run_id(session.clock())
         lost: list[TableName] = []
         with ExitStack() as undo:
@@ -145,6 +146,8 @@ class Exports:
         session = self._session()
         runs = ExportRuns(session.state, self._loaded.environment)
         wanted = [self._loaded.export(name) for name in names] or [self._loaded.exports[one.name] for one in self.list()]
+        for one in wanted:
+            self._caller_for(one)
         found = []
         for one in wanted:
             name = _known_as(one, session)
@@ -155,14 +158,18 @@ class Exports:
         """The newest runs of an export that had something to send, newest first."""
         from headwater.state.exports import ExportRuns
 
+        export = self._loaded.export(name)
+        self._caller_for(export)
         session = self._session()
-        return ExportRuns(session.state, self._loaded.environment).list(_known_as(self._loaded.export(name), session), limit=limit)
+        return ExportRuns(session.state, self._loaded.environment).list(_known_as(export, session), limit=limit)
 
     def check(self, name: str) -> str:
         """Connects to an export's destination and says what answered. Raises DestinationUnreachable, DestinationRefused, UnresolvedReference."""
         from headwater.destinations import open_destination
 
-        with open_destination(self._loaded.export(name), project_dir=self._loaded.directory, environ=self._loaded.environ) as destination:
+        export = self._loaded.export(name)
+        self._caller_for(export)
+        with open_destination(export, project_dir=self._loaded.directory, environ=self._loaded.environ) as destination:
             return destination.check()
 
     # -- dead letters ------------------------------------------------------------------------------------------------
@@ -171,7 +178,7 @@ class Exports:
         """Rows that the destination refused and that wait, the oldest first, each by its key. Raises TableNotFound for who may not see them."""
         session = self._session()
         export = self._loaded.export(name)
-        caller = self._caller(export, session)
+        caller = self._caller_for(export)
         return session.lake.dead_letters_as(self._asking().access_of(caller, "export"), _known_as(export, session), export.table_name)
 
     def retry_dead(self, name: str, *ids: str) -> int:
@@ -192,26 +199,27 @@ class Exports:
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    def _caller(self, export: Export, session: Session) -> Principal:
-        """Raises AuthenticationFailed, ApprovalRefused."""
+    def _caller(self) -> Principal:
+        """Raises AuthenticationFailed."""
         from headwater.security.principals import OWNER
 
         token = self._loaded.environ.get(TOKEN_VARIABLE)
-        if not token:
-            return OWNER
-        caller = self._asking().users.login_token(token, door="local")
-        is_its_own = caller.name == export.as_ and (caller.scope is None or "export" in caller.scope)
-        if not caller.may_administer and not is_its_own:
+        return self._asking().users.login_token(token, door="local") if token else OWNER
+
+    def _caller_for(self, export: Export) -> Principal:
+        """Raises AuthenticationFailed, ApprovalRefused."""
+        caller = self._caller()
+        if not _may_run(caller, export):
             expected = f"an administrator, or {export.as_}, with a token that is good for it"
             raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=expected)
         return caller
 
-    def _access(self, export: Export, session: Session) -> Access:
+    def _access(self, export: Export) -> Access:
         """What the export's principal may send out. Raises ExportRefused for one that isn't there."""
         from headwater.errors import ExportRefused
         from headwater.security.principals import OWNER
 
-        caller = self._caller(export, session)
+        caller = self._caller_for(export)
         if export.as_ == OWNER_NAME:
             if caller.kind != "owner":
                 raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected="the owner, as whom it goes")
@@ -229,6 +237,11 @@ class Exports:
         if info.is_disabled:
             raise ExportRefused(f"{found.name} is disabled", state="nothing was sent", hint=f"headwater user enable {found.name}")
         return self._asking().access_of(replace(found, purpose=export.purpose), "export")
+
+
+def _may_run(caller: Principal, export: Export) -> bool:
+    is_its_own = caller.name == export.as_ and (caller.scope is None or "export" in caller.scope)
+    return caller.may_administer or is_its_own
 
 
 def _known_as(export: Export, session: Session) -> str:

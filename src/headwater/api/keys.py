@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headwater.api.users import Room, keyring_of, users_of
 from headwater.errors import UsageError
@@ -12,9 +12,14 @@ from headwater.secrets import PURPOSES, QUIET_PURPOSES, KeyInfo, Purpose, secret
 
 if TYPE_CHECKING:
     from headwater.api.asking import Asking
+    from headwater.api.rights import Rights
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
     from headwater.secrets import SecretFile
+
+
+_KEYS: Final = "administer keys"
+_SECRETS: Final = "administer secrets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +34,19 @@ class Rotation:
 class KeysRoom(Room):
     """`project.keys`. The caller must be the owner or an administrator; each change is audited."""
 
+    def __init__(self, loaded: LoadedProject, rights: Rights) -> None:
+        super().__init__(loaded)
+        self._rights = rights
+
     def list(self) -> Sequence[KeyInfo]:
         """Every key by purpose and version, never the keys themselves."""
+        self._rights.need_administrator(_KEYS)
         return keyring_of(self._loaded).entries()
 
     def init(self) -> Sequence[KeyInfo]:
         """Makes the keys that aren't there yet, and the master key where that is a file. Idempotent. Raises KeyMissing, KeyRefused."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, _KEYS)
             keyring = keyring_of(self._loaded)
             before = len(keyring.entries())
             for purpose in PURPOSES:
@@ -55,7 +65,7 @@ class KeysRoom(Room):
         """
         chosen = _purposes(purposes) if purposes or master else QUIET_PURPOSES
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, _KEYS)
             keyring = keyring_of(self._loaded)
             done = []
             for purpose in chosen:
@@ -84,16 +94,21 @@ def _purposes(names: Sequence[str]) -> tuple[Purpose, ...]:
 
 
 class SecretsRoom(Room):
-    """`project.secrets`: the project's own file of secrets. Each change is audited by the secret's name."""
+    """`project.secrets`: the project's own file of secrets. The caller must be the owner or an administrator; each change is audited by the name."""
+
+    def __init__(self, loaded: LoadedProject, rights: Rights) -> None:
+        super().__init__(loaded)
+        self._rights = rights
 
     def list(self) -> Sequence[str]:
         """The names. Raises KeyRefused."""
+        self._rights.need_administrator(_SECRETS)
         return self._file().names()
 
     def set(self, name: str, value: str) -> bool:
         """Keeps `value` for `${secret:name}`; says whether it replaced one. Raises UsageError, KeyMissing, KeyRefused, KeyProviderUnavailable."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, _SECRETS)
             was_there = self._file().set(name, value)
             self._note(state, caller, "secrets", f"set {name}")
             return was_there
@@ -101,7 +116,7 @@ class SecretsRoom(Room):
     def remove(self, name: str) -> None:
         """Raises UsageError when there is none of that name."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, _SECRETS)
             self._file().remove(name)
             self._note(state, caller, "secrets", f"rm {name}")
 

@@ -13,6 +13,7 @@ from headwater.spec._base import parse_duration
 
 if TYPE_CHECKING:
     from headwater.api.asking import Asking
+    from headwater.api.rights import Rights
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
     from headwater.storage import BackupReport, MaintenanceReport, RestoreReport, TableDiff, TableVersion
@@ -24,19 +25,23 @@ STATE_FILE = "state.sqlite"
 class LakeRoom:
     """`project.lake`."""
 
-    def __init__(self, session: Callable[[], Session], asking: Callable[[], Asking], close: Callable[[], None], loaded: LoadedProject) -> None:
+    def __init__(
+        self, session: Callable[[], Session], asking: Callable[[], Asking], rights: Rights, close: Callable[[], None], loaded: LoadedProject
+    ) -> None:
         self._session = session
         self._asking = asking
+        self._rights = rights
         self._close = close
         self._loaded = loaded
 
     def snapshots(self, table: str) -> list[TableVersion]:
         """The commits that changed a table, newest first, with what each did, whether it can still be read, and which one readers see.
 
-        Raises UnknownSelection, TableNotFound (nothing of it is in the lake).
+        Raises UnknownSelection, TableNotFound (nothing of it is in the lake), ApprovalRefused for who hasn't the right `publish` on it.
         """
-        session = self._session()
-        return session.lake.snapshots(session.project.find(table))
+        name = self._loaded.find(table)
+        self._rights.need("publish", lambda: [name])
+        return self._session().lake.snapshots(name)
 
     def diff(self, table: str, *, from_: int | str, to: int | str | None = None, limit: int = 20) -> TableDiff:
         """What changed in a table between two snapshots (`to` None: the newest): counts of rows, columns, and the first `limit` rows.
@@ -51,8 +56,10 @@ class LakeRoom:
         """Merges small files, expires snapshots older than `keep`, removes files that nothing points at. Safe while others read and write.
 
         What is published, pinned in any environment, or still to be read by an incremental model stays, and so does all of the last hour, which
-        somebody may be reading. Idempotent. `keep` may be written as text (`7 days`). Raises UsageError, LakeReadOnly, CommitConflict.
+        somebody may be reading. Idempotent. `keep` may be written as text (`7 days`). Raises UsageError, LakeReadOnly, CommitConflict,
+        ApprovalRefused for whom HEADWATER_TOKEN says, but for administrators.
         """
+        self._rights.need_administrator("tidy the lake")
         session = self._session()
         running = [run.started_at for run in session.state.runs(limit=100) if run.status == "running"]
         return session.lake.maintain(keep=_duration(keep), live_since=min(running, default=None), dry_run=dry_run)
@@ -65,7 +72,7 @@ class LakeRoom:
         """
         from headwater.api.sealing import seal_backup
 
-        self._asking().need_administrator("back up the lake")
+        self._rights.need_administrator("back up the lake")
         session = self._session()
         folder = Path(directory).absolute()
         report = session.lake.backup(folder, state_backup=lambda folder: session.state.backup_to(folder / STATE_FILE))
@@ -77,8 +84,9 @@ class LakeRoom:
         """Puts a backup where the project's lake and state are; with `force` over those that are there. Nobody else may have them open.
 
         A sealed one needs the master key it was sealed under. Raises UsageError (no backup, or a lake is there), LakeFormatError, LakeUnavailable,
-        StorageFull, KeyMissing, KeyRefused.
+        StorageFull, KeyMissing, KeyRefused, ApprovalRefused for whom HEADWATER_TOKEN says, but for administrators.
         """
+        self._rights.need_administrator("restore the lake")
         from headwater.api.restoring import restore_backup  # lake and state with it
 
         self._close()

@@ -15,6 +15,7 @@ from headwater.api.lake import LakeRoom
 from headwater.api.quarantine import Quarantine
 from headwater.api.result import Result
 from headwater.api.results import CheckResult, Finding, ListedTable, TableStatus
+from headwater.api.rights import Rights
 from headwater.api.sources import Sources
 from headwater.api.users import AuditRoom, RequestsRoom, UsersRoom
 from headwater.errors import (
@@ -69,15 +70,16 @@ class Project:
         self._served_files = ""
         self._open_session: Session | None = None
         self._open_asking: Asking | None = None
-        self.sources = Sources(loaded)
-        self.lake = LakeRoom(lambda: self._session, lambda: self._asking, self.close, loaded)
-        self.quarantine = Quarantine(lambda: self._session, lambda: self._asking, self._select)
+        self._rights = rights = Rights(loaded, self._session_if_any)
+        self.sources = Sources(loaded, rights)
+        self.lake = LakeRoom(lambda: self._session, lambda: self._asking, rights, self.close, loaded)
+        self.quarantine = Quarantine(lambda: self._session, lambda: self._asking, rights, self._select)
         self.exports = Exports(loaded, lambda: self._session, lambda: self._asking)
         self.users = UsersRoom(loaded)
         self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
-        self.audit = AuditRoom(loaded, lambda: self._session, self._settle)
-        self.keys = KeysRoom(loaded)
-        self.secrets = SecretsRoom(loaded)
+        self.audit = AuditRoom(loaded, lambda: self._session, self._settle, rights.need_administrator)
+        self.keys = KeysRoom(loaded, rights)
+        self.secrets = SecretsRoom(loaded, rights)
         self.tokens = TokensRoom(loaded, lambda: self._session, lambda: self._asking)
 
     @property
@@ -85,7 +87,7 @@ class Project:
         """What users may see, and the labels of columns. Opens the lake where there is one."""
         from headwater.api.access import AccessRoom  # brings storage with it
 
-        return AccessRoom(self._session_if_any, self._loaded)
+        return AccessRoom(self._session_if_any, self._rights, self._loaded)
 
     @property
     def directory(self) -> Path:
@@ -165,11 +167,12 @@ class Project:
         """Opens the doors that `serve:` has ports for; arguments override it. Stop what it returns, or use `with`.
 
         Users come in by the users of the state store, and see what the policies give them. `on_ready` is told of each door that takes callers.
-        Raises DoorClosed, UsageError without any user, LakeUnavailable without a lake.
+        Raises DoorClosed, UsageError without any user, LakeUnavailable without a lake, ApprovalRefused.
         """
         from headwater.api.serving import open_doors
         from headwater.orchestration import open_session
 
+        self._rights.need_administrator("open doors to the lake")
         given = {"host": host, "pg_port": pg_port, "flight_port": flight_port, "http_port": http_port}
         settings = self._loaded.config.serve.model_copy(update={key: value for key, value in given.items() if value is not None})
         session = open_session(self._loaded, create=False)
@@ -195,8 +198,8 @@ class Project:
     # -- definitions -------------------------------------------------------------------------------------------------
 
     def ls(self, *selection: str, exclude: Sequence[str] = ()) -> list[ListedTable]:
-        """The selected tables as the files define them, inputs before what reads them."""
-        return [self._listed(table) for table in self._select(selection, exclude)]
+        """The selected tables as the files define them, inputs before what reads them; of these, those that the caller may run."""
+        return [self._listed(table) for table in self._rights.among("run", self._select(selection, exclude))]
 
     def lint(self, *selection: str, exclude: Sequence[str] = ()) -> list[Problem]:
         """What is doubtful in the files though it runs, by place. (What is wrong is raised by `open`.) A selection keeps to its tables' files.
@@ -206,6 +209,7 @@ class Project:
         from headwater.api.linting import problems_in
 
         selected = self._select(selection, exclude) if selection or exclude else None
+        self._rights.need("run", lambda: self._loaded.graph.nodes if selected is None else selected)
         return problems_in(self._loaded, self._session_if_any(), selected)
 
     def lineage(self, name: str, *, upstream: bool = True, downstream: bool = True) -> LineageView:
@@ -215,7 +219,9 @@ class Project:
         """
         from headwater.api.lineage import view_lineage
 
-        return view_lineage(self._loaded, self._session_if_any(), name, upstream=upstream, downstream=downstream)
+        found = view_lineage(self._loaded, self._session_if_any(), name, upstream=upstream, downstream=downstream)
+        self._rights.need("run", lambda: found.tables)
+        return found
 
     def show(self, model: str, *, cte: str | None = None, limit: int = 20) -> Result:
         """The first rows of a model's query over published tables (of one of its CTEs with `cte`). Nothing is stored.
@@ -224,22 +230,24 @@ class Project:
         """
         from headwater.api.models import show_model
 
-        self._asking.need("run", lambda: [self._loaded.find(model)])
+        self._rights.need("run", lambda: [self._loaded.find(model)])
         return show_model(self._session, model, cte, limit)
 
     def compile(self, model: str) -> str:
         """The SQL that a run would send to the engine for a model, with comments. Raises UnknownSelection, UsageError for a stream, TableNotFound."""
         from headwater.api.models import compiled
 
+        self._rights.need("run", lambda: [self._loaded.find(model)])
         return compiled(self._session, model)
 
     def check(self, *selection: str, exclude: Sequence[str] = ()) -> list[CheckResult]:
         """Judges the newest rows of the selected tables, published or held, by today's checks (`fresh` is `status`'s). Nothing is stored.
 
-        Whoever HEADWATER_TOKEN says is told values (samples, messages) of the tables that they see whole alone.
+        Whoever HEADWATER_TOKEN says needs the right `run`, and is told values (samples, messages) of the tables that they see whole alone.
         """
         from headwater.api.models import check_tables
 
+        self._rights.need("run", lambda: self._select(selection, exclude))
         access, lake = self._asking.of_caller(), self._session.lake
         if access.is_owner:
             return check_tables(self._session, selection, exclude)
@@ -253,7 +261,9 @@ class Project:
         """Runs the unit tests of the selected models: given rows in, expected rows out, in memory. A test that fails says how in its result."""
         from headwater.transformation import run_unit_tests  # the engine's rooms: only where models are run
 
-        return run_unit_tests(self._loaded, self._select(selection, exclude))
+        tables = self._select(selection, exclude)
+        self._rights.need("run", lambda: tables)
+        return run_unit_tests(self._loaded, tables)
 
     # -- runs --------------------------------------------------------------------------------------------------------
 
@@ -288,7 +298,7 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        self._asking.need("run", lambda: self._select(selection, exclude))
+        self._rights.need("run", lambda: self._select(selection, exclude))
         summary = execute(self._session_for_work, options, listener=on_event)
         self.audit.hold()
         return summary
@@ -298,7 +308,7 @@ class Project:
         from headwater.orchestration import RunOptions, execute
 
         include = ("result:failed", "result:blocked", "result:cancelled", "result:held")
-        self._asking.need("run", lambda: self._select(include, ()))
+        self._rights.need("run", lambda: self._select(include, ()))
         return execute(self._session_for_work, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
 
     def reload(self, table: str, *, from_: str | None = None, reason: str = "", on_event: Listener | None = None) -> RunSummary:
@@ -309,21 +319,24 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        self._asking.need("run", lambda: [self._loaded.find(table)])
+        self._rights.need("run", lambda: [self._loaded.find(table)])
         return verbs.reload(self._session_for_work, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
 
     def status(self, *selection: str, exclude: Sequence[str] = ()) -> list[TableStatus]:
-        """How each selected table is, inputs first; those whose file is gone last (when all are asked for)."""
+        """How each selected table that the caller may run is, inputs first; those whose file is gone last (when all are asked for)."""
         from headwater.api.status import table_statuses
 
-        return table_statuses(self._session, selection, exclude)
+        found = table_statuses(self._session, selection, exclude)
+        shown = set(self._rights.among("run", [one.table for one in found]))
+        return [one for one in found if one.table in shown]
 
     def history(self, run_id: str | None = None, *, limit: int = 20) -> list[RunSummary]:
         """The newest runs, newest first, without their tasks; or the one whose id begins with `run_id` (`latest` for the last), with them.
 
-        Raises UsageError when there is none, or several begin so.
+        Raises UsageError when there is none, or several begin so; ApprovalRefused for who hasn't the right `run` on its tables (for a list: on all).
         """
         if run_id is None:
+            self._rights.need("run", lambda: self._loaded.graph.nodes)
             return self._session.state.runs(environment=self.environment, limit=limit)
         return [self._run(run_id)]
 
@@ -337,6 +350,7 @@ class Project:
         """Looks at versions, files, lake, state store, pins and quarantine, and says how each is and what to do. Changes nothing."""
         from headwater.api.doctor import findings
 
+        self._rights.need_administrator("look after the lake")
         return findings(self._loaded)
 
     # -- what readers see ------------------------------------------------------------------------------------------
@@ -376,7 +390,7 @@ class Project:
         tables = self._select(selection, exclude)
         if not tables:
             raise UsageError("nothing is selected", found=" ".join(selection), hint="headwater ls with the same selectors shows what they mean")
-        self._asking.need("publish", lambda: tables)
+        self._rights.need("publish", lambda: tables)
         return tables
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -425,7 +439,7 @@ class Project:
         return Interval(first, last)
 
     def _run(self, text: str) -> RunSummary:
-        """The run whose id begins with `text`, or the newest for `latest`. Raises UsageError when that is no run, or several."""
+        """The run whose id begins with `text`, or the newest for `latest`. Raises UsageError when that is no run, or several; ApprovalRefused."""
         state = self._session.state
         if text == "latest":
             newest = state.runs(environment=self.environment, limit=1)
@@ -433,11 +447,13 @@ class Project:
                 raise UsageError("nothing has run yet", hint="headwater run")
             text = newest[0].run_id
         try:
-            return state.run(text)
+            found = state.run(text)
         except StateUnavailable:
             raise
         except StateError as error:
             raise UsageError(error.what, hint=error.hint) from error
+        self._rights.need("run", lambda: [task.table for task in found.tasks] or self._loaded.graph.nodes)
+        return found
 
     def _known_name(self, table: str) -> TableName:
         """A name of the project, or of a table that was once in it."""

@@ -11,6 +11,7 @@ from headwater.spec.names import TableName
 
 if TYPE_CHECKING:
     from headwater.api.asking import Asking
+    from headwater.api.rights import Rights
     from headwater.orchestration import Session
     from headwater.spec.runs import RunSummary
     from headwater.storage import QuarantinedRow
@@ -23,10 +24,15 @@ class Quarantine:
     """`project.quarantine`. A row waits until it is replayed, dropped, or superseded by a newer one."""
 
     def __init__(
-        self, session: Callable[[], Session], asking: Callable[[], Asking], select: Callable[[Sequence[str], Sequence[str]], Sequence[TableName]]
+        self,
+        session: Callable[[], Session],
+        asking: Callable[[], Asking],
+        rights: Rights,
+        select: Callable[[Sequence[str], Sequence[str]], Sequence[TableName]],
     ) -> None:
         self._session = session
         self._asking = asking
+        self._rights = rights
         self._select = select
 
     def list(self, *selection: str, exclude: Sequence[str] = ()) -> list[QuarantinedRow]:
@@ -68,7 +74,7 @@ class Quarantine:
     def _chosen(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
         """Ids by the table they wait for; None for all that wait for it. Raises ApprovalRefused."""
         chosen = self._found(which, exclude, table)
-        self._asking().need("quarantine", lambda: chosen)
+        self._rights.need("quarantine", lambda: chosen)
         return chosen
 
     def _found(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:

@@ -13,6 +13,8 @@ from headwater.api.asking import Asking
 from headwater.api.hot import HotKeeper
 from headwater.api.users import users_of
 from headwater.errors import UsageError
+from headwater.security.audit import new_query_id
+from headwater.security.audited import Audited
 from headwater.security.network import Turns
 from headwater.serving.server import OpenDoor, Running, serve_all
 from headwater.spec.policies import instant
@@ -156,6 +158,27 @@ class LakeService:
     def rights(self, principal: Principal) -> str:
         """Changes with whatever the policies make of this principal now, and with each grant of theirs that begins or ends."""
         return _word(*_rights(self._access(principal)))
+
+    def note_catalog(self, principal: Principal, question: str, *, rows: int | None, seconds: float, error: Exception | None) -> None:
+        """One row, of the action `catalog`. It shows names and no rows, so nobody waits until it is written."""
+        self._asking.audit.append_soon(
+            Audited(
+                at=self._session.clock(),
+                query_id=new_query_id(),
+                principal=principal.name,
+                action="catalog",
+                decision="allowed" if error is None else "failed",
+                door=principal.door,
+                address=principal.address,
+                purpose=principal.purpose,
+                sql=question,
+                rows=rows,
+                error=None if error is None else str(error),
+                policy_version=self._loaded.policies.version,
+                seconds=seconds,
+                groups=tuple(sorted(principal.groups)),
+            )
+        )
 
     def hot_tables(self) -> tuple[int, int]:
         report = self._session.lake.hot_report()

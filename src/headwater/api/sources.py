@@ -17,6 +17,7 @@ from headwater.project.problems import nearest
 from headwater.spec.sources import Source, Stream
 
 if TYPE_CHECKING:
+    from headwater.api.rights import Rights
     from headwater.sources import Connector, DiscoveredStream
 
 #: Rows that a function is asked for, to see what columns it gives.
@@ -24,18 +25,21 @@ FIRST_ROWS = 100
 
 
 class Sources:
-    """`project.sources`. Touches neither lake nor state."""
+    """`project.sources`. Touches neither lake nor state. Whoever HEADWATER_TOKEN says must be an administrator, else ApprovalRefused is raised."""
 
-    def __init__(self, loaded: LoadedProject) -> None:
+    def __init__(self, loaded: LoadedProject, rights: Rights) -> None:
         self._loaded = loaded
+        self._rights = rights
 
     def list(self) -> list[ListedSource]:
         """All sources, by name."""
+        self._rights.need_administrator("list the sources")
         found = sorted(self._loaded.sources.values(), key=lambda source: source.name)
         return [ListedSource(source.name, source.type, source.path, tuple(source.streams), source.description) for source in found]
 
     def check(self, name: str) -> str:
         """Connects and says what answered, in a line. Raises UnknownSelection, SourceUnreachable, MissingDependency, UnresolvedReference."""
+        self._rights.need_administrator("connect to the sources")
         with self._connector(self._find(name)) as connector:
             return connector.check()
 
@@ -45,6 +49,7 @@ class Sources:
 
         Raises UnknownSelection, SourceUnreachable, MissingDependency, UnresolvedReference.
         """
+        self._rights.need_administrator("look into the sources")
         source = self._find(name)
         with self._connector(source) as connector:
             found = connector.discover()

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from headwater.errors import (
+    ApprovalRefused,
     AuditBroken,
     CommitConflict,
     LakeReadOnly,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from headwater.project import LoadedProject
     from headwater.security.accounts import TokenInfo, UserInfo
     from headwater.security.audit import AuditFilter, AuditLog, AuditRow, Verification
+    from headwater.security.audited import Outcome
     from headwater.security.principals import Principal
     from headwater.security.requests import AccessRequest, AccessRequests, RequestState
     from headwater.security.review import Review
@@ -94,16 +96,27 @@ class Room:
         token = self._loaded.environ.get(TOKEN_VARIABLE)
         return users_of(self._loaded, state).login_token(token, door="local") if token else OWNER
 
-    def _administrator(self, state: StateStore) -> Principal:
+    def _administrator(self, state: StateStore, deed: str) -> Principal:
+        """Who calls: the owner or an administrator, who may do what `deed` says. Raises AuthenticationFailed, ApprovalRefused, which is audited."""
         caller = self._caller(state)
         if not caller.may_administer:
-            from headwater.errors import ApprovalRefused
-
-            expected = "a token that is good for `admin`" if caller.is_admin else None
-            raise ApprovalRefused(f"{caller.name} isn't an administrator", expected=expected, state="nothing was changed")
+            self._note(state, caller, "admin", deed, decision="refused")
+            expected = "a token that is good for `admin`" if caller.is_admin else "the owner, or an administrator"
+            raise ApprovalRefused(f"{caller.name} may not {deed}", expected=expected, state="nothing was changed")
         return caller
 
-    def _note(self, state: StateStore, caller: Principal, action: str, what: str, tables: Sequence[TableName] = ()) -> None:
+    def _note(
+        self,
+        state: StateStore,
+        caller: Principal,
+        action: str,
+        what: str,
+        tables: Sequence[TableName] = (),
+        policy_version: str | None = None,
+        *,
+        decision: Outcome = "allowed",
+    ) -> None:
+        """Writes into the audit what the caller did, or may not do; under the project's policies where no version is given."""
         from headwater.security.audit import AuditLog, new_query_id
         from headwater.security.audited import Audited
 
@@ -112,10 +125,10 @@ class Room:
             query_id=new_query_id(),
             principal=caller.name,
             action=action,
-            decision="allowed",
+            decision=decision,
             sql=what,
             tables=tuple(map(str, tables)),
-            policy_version=self._loaded.policies.version,
+            policy_version=self._loaded.policies.version if policy_version is None else policy_version,
             groups=tuple(sorted(caller.groups)),
         )
         AuditLog(state, self._loaded.environment).append(record)
@@ -141,7 +154,7 @@ class UsersRoom(Room):
         if oidc and password is not None:
             raise UsageError("a user who comes by a provider has no password here", expected="one of the two")
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, "administer users")
             made = users_of(self._loaded, state).add(
                 name, kind="service" if service else "user", is_admin=admin, groups=groups, password=password, generate=not oidc
             )
@@ -156,7 +169,7 @@ class UsersRoom(Room):
     def passwd(self, name: str, password: str | None = None, *, must_rotate: bool = False) -> str | None:
         """A new password; gives the one made where none is given. Sessions of the old one end. Raises UsageError, PasswordRefused."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, "administer users")
             made = users_of(self._loaded, state).passwd(name, password, must_rotate=must_rotate)
             self._note(state, caller, "user", f"passwd {name}")
             return made
@@ -164,21 +177,21 @@ class UsersRoom(Room):
     def disable(self, name: str) -> None:
         """Keeps a user out, and ends their sessions at their next statement. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, "administer users")
             users_of(self._loaded, state).disable(name)
             self._note(state, caller, "user", f"disable {name}")
 
     def enable(self, name: str) -> None:
         """Lets a user in again, and unlocks them. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, "administer users")
             users_of(self._loaded, state).enable(name)
             self._note(state, caller, "user", f"enable {name}")
 
     def token(self, name: str, *, expires: str | timedelta | None = None, scope: Sequence[str] = ()) -> tuple[str, TokenInfo]:
         """A new token, to be shown once, and what is kept of it. `expires` is a duration. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, "administer users")
             ends = None if expires is None else _duration(expires)
             token, info = users_of(self._loaded, state).token(name, expires=ends, scope=scope or None)
             self._note(state, caller, "user", f"token {info.user} {info.id}")
@@ -187,13 +200,13 @@ class UsersRoom(Room):
     def tokens(self, name: str | None = None) -> Sequence[TokenInfo]:
         """All tokens, revoked and ended ones too; never the tokens themselves. Raises UsageError."""
         with self._state() as state:
-            self._administrator(state)
+            self._administrator(state, "administer users")
             return users_of(self._loaded, state).tokens(name)
 
     def revoke(self, id: str) -> TokenInfo:
         """Ends a token. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state)
+            caller = self._administrator(state, "administer users")
             info = users_of(self._loaded, state).revoke(id)
             self._note(state, caller, "user", f"revoke {info.user} {info.id}")
             return info
@@ -201,7 +214,7 @@ class UsersRoom(Room):
     def list(self) -> Sequence[UserInfo]:
         """All users by name."""
         with self._state() as state:
-            self._administrator(state)
+            self._administrator(state, "administer users")
             return users_of(self._loaded, state).list()
 
 
@@ -302,7 +315,7 @@ class RequestsRoom(Room):
         if days < 1:
             raise UsageError("a review looks back at least a day", found=str(days))
         session = self._session()
-        self._administrator(session.state)
+        self._administrator(session.state, "review access")
         records = [
             row.record for row in AuditLog(session.state, self._loaded.environment).rows(AuditFilter(since=session.clock() - timedelta(days=days)))
         ]
@@ -347,10 +360,13 @@ class Anchored:
 class AuditRoom(Room):
     """`project.audit`."""
 
-    def __init__(self, loaded: LoadedProject, session: Callable[[], Session], settle: Callable[[], None]) -> None:
-        """`settle` writes what the project's own queries still have to say."""
+    def __init__(
+        self, loaded: LoadedProject, session: Callable[[], Session], settle: Callable[[], None], need_administrator: Callable[[str], None]
+    ) -> None:
+        """`settle` writes what the project's own queries still have to say; `need_administrator` is that of `Rights`."""
         super().__init__(loaded)
         self._session = session
+        self._need_administrator = need_administrator
         self._settle = settle
 
     def _log(self, state: StateStore) -> AuditLog:
@@ -372,7 +388,6 @@ class AuditRoom(Room):
             return self._log(state).arrow(filter)
 
     def _auditor(self, state: StateStore) -> None:
-        from headwater.errors import ApprovalRefused
         from headwater.security.decisions import Resource, decide
 
         caller = self._caller(state)
@@ -380,7 +395,13 @@ class AuditRoom(Room):
             raise ApprovalRefused(f"{caller.name} can't read the audit", expected="a grant of `audit`")
 
     def anchor(self) -> Anchored:
-        """Signs the head of the audit's chain and puts it into the lake. Idempotent. Raises LakeReadOnly, CommitConflict, ProtectionError kinds."""
+        """Signs the head of the audit's chain and puts it into the lake. Idempotent. Raises LakeReadOnly, CommitConflict, ProtectionError kinds,
+        ApprovalRefused for whom HEADWATER_TOKEN says, but for administrators.
+        """
+        self._need_administrator("anchor the audit")
+        return self._anchor()
+
+    def _anchor(self) -> Anchored:
         session = self._session()
         head = self._log(session.state).head()
         if head is None:
@@ -396,7 +417,7 @@ class AuditRoom(Room):
         try:
             self._settle()
             if noted_head(self._session().state) is not None:
-                self.anchor()
+                self._anchor()
         except (CommitConflict, LakeReadOnly, LakeUnavailable, StorageFull, StateUnavailable, ProtectionError, MissingDependency):
             pass
 
@@ -409,9 +430,10 @@ class AuditRoom(Room):
     def verify(self) -> Verification:
         """Reads the whole audit and compares it with the heads in the lake and their signatures.
 
-        Raises AuditBroken with the first of what is wrong.
+        Raises AuditBroken with the first of what is wrong, ApprovalRefused for who hasn't the right `audit`.
         """
         session = self._session()
+        self._auditor(session.state)
         anchors = session.lake.audit_anchors()
         if anchors:
             from headwater.security.signing import Signatures

@@ -33,6 +33,12 @@ class LineageView:
             traces.append(graph.downstream(name, depth))
         return cls(graph, tuple(traces))
 
+    @property
+    def tables(self) -> frozenset[TableName]:
+        """All that it shows; exports aren't among them, for the tables that they send are."""
+        met = {trace.start.table if isinstance(trace.start, ColumnName) else trace.start for trace in self.traces}
+        return frozenset(table for table in met.union(*(trace.tables for trace in self.traces)) if table.schema != EXPORTS_SCHEMA)
+
     def render(self, format: Literal["tree", "json", "mermaid"] | str = "tree") -> str:
         """The text in that format, without a newline at the end. Raises ValueError for another format."""
         match format:

@@ -28,6 +28,15 @@ class Accountable(Protocol):
 
 
 @runtime_checkable
+class NotesCatalog(Protocol):
+    """A service that writes down what is asked about the catalog; queries it runs it writes down itself."""
+
+    def note_catalog(self, principal: Principal, question: str, *, rows: int | None, seconds: float, error: Exception | None) -> None:
+        """Told of each question that a client sent, once it is answered. Doesn't wait until it is written."""
+        ...
+
+
+@runtime_checkable
 class KeepsHot(Protocol):
     """A service that keeps tables in memory."""
 

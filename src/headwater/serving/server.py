@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from headwater.errors import DoorClosed, MissingDependency
 from headwater.security.principals import Principal
 from headwater.security.scram import ScramSecret
-from headwater.serving.facets import Accountable, Checkable, KeepsHot, Versioned
+from headwater.serving.facets import Accountable, Checkable, KeepsHot, NotesCatalog, Versioned
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of
@@ -122,6 +122,10 @@ class Current:
 
     def rights(self, principal: Principal) -> str | None:
         return self.service.rights(principal) if isinstance(self.service, Accountable) else None
+
+    def note_catalog(self, principal: Principal, question: str, *, rows: int | None, seconds: float, error: Exception | None) -> None:
+        if isinstance(self.service, NotesCatalog):
+            self.service.note_catalog(principal, question, rows=rows, seconds=seconds, error=error)
 
     def hot_tables(self) -> tuple[int, int]:
         return self.service.hot_tables() if isinstance(self.service, KeepsHot) else (0, 0)

@@ -23,6 +23,13 @@ class Fields:
                 raise Malformed("too many fields")
             self._values.setdefault(number, []).append(value)
 
+    def __str__(self) -> str:
+        """All of them by number, as people can read them: `2='marts' 3='rev%'`."""
+        texts = (
+            (number, value if isinstance(value, int) else value.decode(errors="replace")) for number, all_ in self._values.items() for value in all_
+        )
+        return " ".join(f"{number}={value!r}" for number, value in texts)
+
     def data(self, number: int) -> bytes | None:
         value = self._values.get(number, [None])[-1]
         if isinstance(value, int):

@@ -39,6 +39,7 @@ from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of, listen
 from headwater.serving.logins import Basic, Logins, is_loopback, parse_authorization
+from headwater.serving.noting import noted
 from headwater.serving.session import Service
 from headwater.spec.names import quote
 
@@ -229,7 +230,10 @@ class FlightDoor(flight.FlightServerBase):
             handle = fields.data(1) or b""
             found = self._take(principal, handle)
             return flight.GeneratorStream(found.schema, self._rows(context, handle, found))
-        return flight.RecordBatchStream(self._catalog(principal, name, fields))
+        with noted(self._service, principal, f"{name} {fields}".rstrip()) as note:
+            table = self._catalog(principal, name, fields)
+            note.rows = table.num_rows
+        return flight.RecordBatchStream(table)
 
     @_answered
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:

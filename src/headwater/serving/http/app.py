@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headwater.errors import HeadwaterError, Interrupted, LimitReached, UsageError
+from headwater.errors import HeadwaterError, Interrupted, LimitReached, TableNotFound, UsageError
 from headwater.security.principals import Principal
 from headwater.serving.facets import Checkable, KeepsHot, Versioned
 from headwater.serving.http import openapi, problems
@@ -35,6 +35,7 @@ from headwater.serving.http.texts import Style
 from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.logins import Logins, is_loopback
+from headwater.serving.noting import noted
 from headwater.serving.session import Service, VisibleTable
 
 log = logging.getLogger("headwater.serving")
@@ -96,13 +97,13 @@ class HttpDoor:
     async def get_tables(self, request: Request) -> Response:
         principal = await self._principal(request)
         _refuse_words(request)
-        tables = await self._in_thread(self.service.tables, principal)
+        tables = await self._in_thread(self._listed, principal)
         return _json({"tables": [_described(table) for table in tables]}, {"Cache-Control": "private, no-store"})
 
     async def get_table(self, request: Request) -> Response:
         principal = await self._principal(request)
         format, style = _negotiated(request)
-        table = find_table(await self._in_thread(self.service.tables, principal), request.path_params["table"])
+        table = await self._in_thread(self._found, principal, request.path_params["table"])
         words = _words(request)
         page = plan_page(table, words, most_rows=self.limits.page, default_rows=min(self.limits.default_page, self.limits.page))
         headers = {"Vary": _VARY, "Cache-Control": "private, no-cache"}
@@ -134,6 +135,21 @@ class HttpDoor:
         return _json({"status": "ready", **told}, {"Cache-Control": "no-store"})
 
     # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _listed(self, principal: Principal) -> Sequence[VisibleTable]:
+        with noted(self.service, principal, "GET /v1/tables") as note:
+            tables = self.service.tables(principal)
+            note.rows = len(tables)
+        return tables
+
+    def _found(self, principal: Principal, name: str) -> VisibleTable:
+        """That it isn't there is an answer about the catalog; of one that is, the query for its rows tells the audit."""
+        tables = self.service.tables(principal)
+        try:
+            return find_table(tables, name)
+        except TableNotFound:
+            with noted(self.service, principal, f"GET /v1/tables/{name}"):
+                raise
 
     async def _principal(self, request: Request) -> Principal:
         headers = request.headers.getlist("authorization")

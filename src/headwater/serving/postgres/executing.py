@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from headwater.security.principals import Principal
 from headwater.serving.facets import Accountable
+from headwater.serving.noting import noted
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
@@ -229,14 +230,18 @@ class Session:
         if prepared.word == "execute":
             return self._execute(prepared.sql)
         if prepared.query is not None:
-            rows = self._run(prepared.query, prepared.oids, values)
+            rows = self._run(prepared.query, prepared.oids, values, prepared.sql)
             tag = "COPY" if prepared.copy else "EXPLAIN" if prepared.word == "explain" else "SELECT"
             return Outcome(tag, rows, prepared.copy)
         return self._own(prepared.word, prepared.sql)
 
-    def _run(self, query: Translated, oids: Sequence[int], values: Sequence[Any]) -> Rows:
+    def _run(self, query: Translated, oids: Sequence[int], values: Sequence[Any], sql: str) -> Rows:
+        """`sql` is what the client wrote."""
         if query.is_catalog:
-            return self._catalogs.run(query, self.tables(), self._context(), values, self.attention.started)
+            with noted(self._service, self._who(), sql) as note:
+                rows = self._catalogs.run(query, self.tables(), self._context(), values, self.attention.started)
+                note.rows = rows.count
+            return rows
         answer = self._service.run(self._who(), with_types(query.sql, oids), list(values), started=self.attention.started)
         try:
             self.attention.started(answer.interrupt)
@@ -496,8 +501,8 @@ class Session:
             self._need_transaction("DECLARE CURSOR")
         if name in self._cursors:
             raise WireError("42P03", f'cursor "{name}" already exists')
-        rights = self.rights()
-        self._cursors[name] = Cursor(self._run(self._translated(words.rest()), (), ()), is_held, rights)
+        rights, query = self.rights(), words.rest()
+        self._cursors[name] = Cursor(self._run(self._translated(query), (), (), query), is_held, rights)
         return Outcome("DECLARE CURSOR")
 
     def _cursor(self, name: str) -> Cursor:

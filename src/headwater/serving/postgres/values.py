@@ -28,6 +28,8 @@ class Rows:
     types: list[str]
     batches: Iterator[pa.RecordBatch]
     close: Callable[[], None] = field(default=lambda: None)
+    #: How many there are, where that is known beforehand.
+    count: int | None = None
 
 
 def rows_of_answer(answer: Answer) -> Rows:
@@ -35,7 +37,7 @@ def rows_of_answer(answer: Answer) -> Rows:
 
 
 def rows_of_table(table: pa.Table, types: Sequence[str]) -> Rows:
-    return Rows(list(table.column_names), list(types), iter(table.to_batches(BATCH_ROWS)))
+    return Rows(list(table.column_names), list(types), iter(table.to_batches(BATCH_ROWS)), count=table.num_rows)
 
 
 def rows_of_texts(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Rows:

@@ -1,0 +1,92 @@
+"""What whoever calls on this machine may do: all that isn't a query. The table of commands and rights is in docs/users.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from headwater.api.users import TOKEN_VARIABLE, Room, users_of
+from headwater.errors import ApprovalRefused
+
+if TYPE_CHECKING:
+    from headwater.orchestration import Session
+    from headwater.project import LoadedProject
+    from headwater.spec.names import TableName
+    from headwater.spec.policies import Action
+    from headwater.state import StateStore
+
+_DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of"}
+
+
+class Rights(Room):
+    """The rights of the user whom HEADWATER_TOKEN says; without one it is the owner, who may do all, and nothing is opened to find out.
+
+    What a user may do, and what not, is audited.
+    """
+
+    def __init__(self, loaded: LoadedProject, session: Callable[[], Session | None]) -> None:
+        """`session` opens the lake where there is one: a denial may be by a label that a column has."""
+        super().__init__(loaded)
+        self._session = session
+
+    @property
+    def is_owner(self) -> bool:
+        return not self._loaded.environ.get(TOKEN_VARIABLE)
+
+    def need_administrator(self, deed: str) -> None:
+        """Raises ApprovalRefused unless whoever calls is the owner or an administrator. `deed` follows "may not"."""
+        if self.is_owner:
+            return
+        with self._state() as state:
+            self._note(state, self._administrator(state, deed), "admin", deed)
+
+    def need(self, action: Action, tables: Callable[[], Iterable[TableName]]) -> None:
+        """Raises ApprovalRefused unless whoever calls may do `action` with all of the tables."""
+        if self.is_owner:
+            return
+        name, _, refused = self._decide(action, tables())
+        if refused:
+            raise ApprovalRefused(
+                f"{name} may not {_DEEDS.get(action, action)} {refused[0]}", expected=f"a grant of `{action}`", state="nothing was changed"
+            )
+
+    def among(self, action: Action, tables: Iterable[TableName]) -> list[TableName]:
+        """Those of the tables with which whoever calls may do `action`, in their order."""
+        given = list(tables)
+        if self.is_owner:
+            return given
+        allowed = self._decide(action, given, wants_all=False)[1]
+        return [table for table in given if table in allowed]
+
+    def _decide(
+        self, action: Action, tables: Iterable[TableName], *, wants_all: bool = True
+    ) -> tuple[str, frozenset[TableName], list[TableName]]:  # fmt: skip
+        """Who calls, and what of the tables they may and may not, by name. With `wants_all`, one that they may not is a refusal of them all."""
+        from headwater.security.decisions import Resource, decide
+        from headwater.storage.gate import resource_of
+
+        session, names = self._session(), sorted(set(tables))
+        found = session.lake.state() if session is not None else None
+        with self._store(session) as state:
+            caller = self._caller(state)
+            policies, now = users_of(self._loaded, state).policies(), state.clock()
+            allowed = set()
+            for name in names:
+                known = found.find(name) if found is not None else None
+                resource = Resource(name) if known is None else resource_of(known)
+                if decide(policies, caller, action, resource, at=now).is_allowed:
+                    allowed.add(name)
+            refused = [name for name in names if name not in allowed]
+            is_refused = bool(refused) and (wants_all or not allowed)
+            told = names if is_refused or wants_all else sorted(allowed)
+            self._note(state, caller, action, "", told, policies.version, decision="refused" if is_refused else "allowed")
+        return caller.name, frozenset(allowed), refused
+
+    @contextmanager
+    def _store(self, session: Session | None) -> Iterator[StateStore]:
+        if session is not None:
+            yield session.state
+        else:
+            with self._state() as state:
+                yield state

@@ -1,0 +1,33 @@
+"""What is asked about the catalog (which tables there are, their columns and keys) is told to a service that writes it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from headwater.security.principals import Principal
+from headwater.serving.facets import NotesCatalog
+from headwater.serving.session import Service
+
+
+@dataclass(slots=True)
+class Noted:
+    """One question. `rows` is how many its answer has, as soon as that is known."""
+
+    rows: int | None = None
+
+
+@contextmanager
+def noted(service: Service, principal: Principal, question: str) -> Iterator[Noted]:
+    """Around what answers a question: noted at its end, whichever way that comes."""
+    found, started, error = Noted(), time.monotonic(), None
+    try:
+        yield found
+    except Exception as caught:
+        error = caught
+        raise
+    finally:
+        if isinstance(service, NotesCatalog):
+            service.note_catalog(principal, question, rows=found.rows, seconds=time.monotonic() - started, error=error)

@@ -1,0 +1,206 @@
+"""By somebody's token, each command does what their rights allow: none is open because nobody thought of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from commands import all_commands
+
+USERS_PAGE: Final = Path(__file__).parents[2] / "docs" / "users.md"
+POLICIES = """\
+roles:
+  operator: {grants: [{run: '*'}, {publish: '*'}, {quarantine: '*'}, {audit: '*'}, {approve: '*'}, {export: '*'}]}
+  reader: {grants: [{select: '*'}]}
+  some: {grants: [{run: 'marts.*'}, {publish: marts.revenue}]}
+groups:
+  operators: {roles: [operator], members: [op]}
+  readers: {roles: [reader], members: [rita]}
+  somes: {roles: [some], members: [sam]}
+"""
+EXPORT = "exports: {countries: {table: marts.countries, as: op, key: [country], to: {files: {path: out}}}}\n"
+
+#: How each command is called, and what it says to somebody without any right: `refused`, `nothing` (an empty answer), `all` (it is nobody's secret).
+CALLS: Final[dict[str, tuple[list[str], str]]] = {
+    "init": (["elsewhere"], "all"),
+    "schema": ([], "all"),
+    "version": ([], "all"),
+    "ls": (["--json"], "nothing"),
+    "lint": ([], "refused"),
+    "lineage": (["marts.revenue"], "refused"),
+    "show": (["marts.revenue"], "refused"),
+    "compile": (["marts.revenue"], "refused"),
+    "check": ([], "refused"),
+    "test": ([], "refused"),
+    "run": ([], "refused"),
+    "retry": ([], "nothing"),
+    "reload": (["shop.orders"], "refused"),
+    "status": (["--json"], "nothing"),
+    "history": ([], "refused"),
+    "logs": (["latest"], "refused"),
+    "doctor": ([], "refused"),
+    "query": (["SELECT country FROM marts.revenue"], "refused"),
+    "snapshots": (["marts.revenue"], "refused"),
+    "diff": (["marts.revenue", "--from", "{snapshot}"], "refused"),
+    "maintain": ([], "refused"),
+    "backup": (["copy"], "refused"),
+    "restore": (["copy"], "refused"),
+    "publish": (["marts.revenue"], "refused"),
+    "rollback": (["marts.revenue"], "refused"),
+    "discard": (["marts.revenue"], "refused"),
+    "labels": (["marts.revenue"], "refused"),
+    "detokenize": (["tok_1_000000_AAAA", "--purpose", "x"], "refused"),
+    "serve": (["--pg-port", "0", "--flight-port", "0", "--http-port", "0"], "refused"),
+    "source list": ([], "refused"),
+    "source discover": (["shop"], "refused"),
+    "source check": (["shop"], "refused"),
+    "quarantine list": (["--json"], "nothing"),
+    "quarantine show": (["0"], "refused"),
+    "quarantine replay": (["shop.orders"], "refused"),
+    "quarantine drop": (["shop.orders"], "refused"),
+    "user add": (["zoe"], "refused"),
+    "user list": ([], "refused"),
+    "user passwd": (["op"], "refused"),
+    "user disable": (["op"], "refused"),
+    "user enable": (["op"], "refused"),
+    "user token": (["op"], "refused"),
+    "user tokens": ([], "refused"),
+    "user revoke": (["000000000000"], "refused"),
+    "access explain": (["op", "marts.revenue"], "refused"),
+    "access request": (["marts.revenue", "--until", "1h", "--reason", "x", "--json"], "all"),
+    "access approve": (["{request}"], "refused"),
+    "access revoke": (["{request}"], "refused"),
+    "access list": (["--json"], "all"),
+    "access review": ([], "refused"),
+    "audit list": ([], "refused"),
+    "audit verify": ([], "refused"),
+    "audit anchor": ([], "refused"),
+    "keys list": ([], "refused"),
+    "keys init": ([], "refused"),
+    "keys rotate": ([], "refused"),
+    "secrets set": (["name"], "refused"),
+    "secrets list": ([], "refused"),
+    "secrets rm": (["name"], "refused"),
+    "export list": (["--json"], "nothing"),
+    "export check": (["countries"], "refused"),
+    "export run": (["countries"], "refused"),
+    "export status": (["countries"], "refused"),
+    "export dead list": (["countries"], "refused"),
+    "export dead retry": (["countries"], "refused"),
+    "export dead drop": (["countries"], "refused"),
+}
+REFUSED = re.compile(r"may not|can't (run|read|approve|be turned back)|there is no table|no row waits")
+
+
+@pytest.fixture(scope="module")
+def guarded(lasting_shop: Callable[..., Path], hw: Any) -> tuple[Path, dict[str, str]]:
+    """The shop with its users, their tokens by name, the id of a request that waits as `request`, and a snapshot."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headwater.security.passwords.Cost.__init__.__defaults__", (1, 64, 1))
+        folder = lasting_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT})
+        hw(folder, "run")
+        made = {}
+        for name in ("nobody", "op", "rita", "sam", "boss"):
+            hw(folder, "user", "add", name, "--oidc", *(["--admin"] if name == "boss" else []))
+            made[name] = hw(folder, "user", "token", name).out.strip()
+    made["request"] = hw(folder, "access", "request", "marts.revenue", "--user", "rita", "--until", "8h", "--reason", "x").out.strip()
+    made["snapshot"] = str(hw(folder, "snapshots", "marts.revenue", "--json").json[0]["snapshot_id"])
+    return folder, made
+
+
+def declared() -> dict[str, str]:
+    """The rights that docs/users.md gives for each command."""
+    found = {}
+    for line in USERS_PAGE.read_text().split("## Rights of commands")[1].split("\n## ")[0].splitlines():
+        if line.startswith("| `"):
+            names, right = (cell.strip() for cell in line.strip("|").split("|"))
+            for name in re.findall(r"`([^`]+)`", names):
+                assert name not in found, f"{name} stands there twice"
+                found[name] = right
+    return found
+
+
+def test_every_command_has_a_right_that_is_written_down() -> None:
+    names = {" ".join(name) for name in all_commands()}
+    assert set(declared()) == names
+    assert set(CALLS) == names
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_who_has_no_right_is_told_and_changes_nothing(guarded: tuple[Path, dict[str, str]], hw: Any, name: str) -> None:
+    folder, tokens = guarded
+    arguments, says = CALLS[name]
+    given = [argument.format(**tokens) for argument in arguments]
+    done = hw(folder, *name.split(), *given, env={"HEADWATER_TOKEN": tokens["nobody"]}, input="x\n", expect=None)
+    if says == "refused":
+        assert done.code != 0
+        assert REFUSED.search(done.err), done.err
+        assert "NO" not in done.out
+        assert "marts" not in done.out
+    else:
+        assert done.code == 0, done.err
+        assert says == "all" or done.out.strip() in ("", "[]")
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "serve"])
+def test_who_has_the_right_is_not_refused(guarded: tuple[Path, dict[str, str]], hw: Any, name: str) -> None:
+    folder, tokens = guarded
+    right = declared()[name]
+    caller = "boss" if "administrator" in right else "rita" if "`select`" in right else "op"
+    if name == "detokenize":
+        return  # tested where tokens are
+    given = [argument.format(**tokens) for argument in CALLS[name][0]]
+    if name == "init":
+        given = ["another"]
+    done = hw(folder, *name.split(), *given, env={"HEADWATER_TOKEN": tokens[caller]}, input="x\n", expect=None)
+    assert not REFUSED.search(done.err.replace("no row waits", "")), done.err
+
+
+@pytest.mark.parametrize("name", [name for name, right in declared().items() if "administrator" in right and name != "serve"])
+def test_what_takes_an_administrator_is_closed_to_every_other_right(guarded: tuple[Path, dict[str, str]], hw: Any, name: str) -> None:
+    folder, tokens = guarded
+    given = [argument.format(**tokens) for argument in CALLS[name][0]]
+    done = hw(folder, *name.split(), *given, env={"HEADWATER_TOKEN": tokens["op"]}, input="x\n", expect=None)
+    assert done.code == 1
+    assert "op may not" in done.err
+    assert "administrator" in done.err
+
+
+def test_rights_on_some_tables_show_these(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    env = {"HEADWATER_TOKEN": tokens["sam"]}
+    marts = ["marts.best_day", "marts.countries", "marts.revenue"]
+    assert sorted(one["table"] for one in hw(folder, "ls", "--json", env=env).json) == marts
+    assert sorted(one["table"] for one in hw(folder, "status", "--json", env=env, expect=None).json) == marts
+    assert "'EUR'" in hw(folder, "compile", "marts.revenue", env=env).out
+    assert "sam may not run" in hw(folder, "lineage", "marts.revenue", env=env, expect=1).err
+    hw(folder, "lineage", "marts.best_day", "--downstream", env=env)
+    assert "sam may not run" in hw(folder, "logs", "latest", env=env, expect=1).err
+    hw(folder, "snapshots", "marts.revenue", env=env)
+    assert "sam may not publish" in hw(folder, "snapshots", "marts.countries", env=env, expect=1).err
+    run = hw(folder, "run", "marts.countries", "--full-refresh", "--json", env=env).json["run_id"]
+    assert "marts.countries" in hw(folder, "logs", run, env=env).out
+    assert "sam may not run" in hw(folder, "history", env=env, expect=1).err
+
+
+def test_what_was_refused_and_what_administrators_did_is_audited(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    hw(folder, "maintain", "--dry-run", env={"HEADWATER_TOKEN": tokens["op"]}, expect=1)
+    hw(folder, "maintain", "--dry-run", env={"HEADWATER_TOKEN": tokens["boss"]})
+    hw(folder, "compile", "marts.revenue", env={"HEADWATER_TOKEN": tokens["rita"]}, expect=1)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--limit", "10").json if row["record"]["action"] != "login"]
+    assert [(one["principal"], one["action"], one["decision"], one["sql"], one["tables"]) for one in told][-3:] == [
+        ("op", "admin", "refused", "tidy the lake", []),
+        ("boss", "admin", "allowed", "tidy the lake", []),
+        ("rita", "run", "refused", "", ["marts.revenue"]),
+    ]
+
+
+def test_a_token_that_administers_nothing_is_told_so(guarded: tuple[Path, dict[str, str]], hw: Callable[..., Any]) -> None:
+    folder, _ = guarded
+    narrow = hw(folder, "user", "token", "boss", "--scope", "select").out.strip()
+    assert "a token that is good for `admin`" in hw(folder, "maintain", env={"HEADWATER_TOKEN": narrow}, expect=1).err

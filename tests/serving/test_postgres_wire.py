@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from plain_service import PlainService, serving
 
-from headwater.errors import MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
+from headwater.errors import AuthenticationFailed, LimitReached, MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
 from headwater.serving.postgres.messages import _Portal
@@ -296,4 +296,6 @@ def test_errors_have_sqlstates() -> None:
     assert sqlstate(SqlBindError("x", found='Referenced column "a" not found')) == "42703"
     assert sqlstate(TableNotFound("x")) == "42P01"
     assert sqlstate(StatementRefused("x")) == "42501"
+    assert sqlstate(AuthenticationFailed("x")) == "28000"
+    assert sqlstate(LimitReached("x")) == "53400"
     assert sqlstate(MemoryExceeded("x")) == "53200"

@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,36 @@ def test_one_long_query_blocks_no_other(url: str) -> None:
         assert thread.is_alive()
         slow.cancel_safe()
         thread.join()
+
+
+@pytest.mark.parametrize("what", ["messages.decode_parameter", "executing.split"])
+def test_one_who_sends_much_at_once_blocks_no_other(url: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Reading it may take seconds."""
+    begun, may_end = threading.Event(), threading.Event()
+    module, _, name = what.partition(".")
+    real = getattr(import_module(f"headwater.serving.postgres.{module}"), name)
+
+    def slow(given: Any, *more: Any) -> Any:
+        if given is not None and len(given) > 1_000_000:
+            begun.set()
+            may_end.wait(20)
+        return real(given, *more)
+
+    with psycopg.connect(url, autocommit=True) as large, psycopg.connect(url, autocommit=True) as quick:
+        monkeypatch.setattr(f"headwater.serving.postgres.{what}", slow)
+        if name == "split":
+            thread = threading.Thread(target=lambda: large.execute(b"SELECT 1 -- " + b"x" * 2_000_000))
+        else:
+            thread = threading.Thread(target=lambda: large.execute("SELECT length(%s::text)", ["x" * 2_000_000]))
+        thread.start()
+        try:
+            assert begun.wait(20)
+            started = time.monotonic()
+            assert quick.execute("SELECT 1").fetchone() == (1,)
+            assert time.monotonic() - started < 10
+        finally:
+            may_end.set()
+            thread.join()
 
 
 class _Raw:

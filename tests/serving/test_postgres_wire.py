@@ -128,6 +128,24 @@ def test_one_long_query_blocks_no_other(url: str) -> None:
         thread.join()
 
 
+def test_a_session_keeps_so_much_and_no_more(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        long = "x" * 12_000_000
+        connection.execute(f"PREPARE a AS SELECT length('{long}')".encode())
+        connection.execute(f"PREPARE b AS SELECT length('{long}')".encode())
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
+        assert caught.value.sqlstate == "53400"
+        connection.execute("DEALLOCATE a")
+        connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            connection.execute(f"SET my.long = '{'x' * 100_000}'".encode())
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            for number in range(1001):
+                connection.execute(f"SET my.s{number} = 'x'".encode())
+        connection.execute("SET my.s1 = 'y'")
+
+
 @pytest.mark.parametrize("what", ["messages.decode_parameter", "executing.split"])
 def test_one_who_sends_much_at_once_blocks_no_other(url: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Reading it may take seconds."""

@@ -81,7 +81,7 @@ class Asking:
             limits_of(policies, principal),
             audit=self.audit.append,
             audit_end=self.audit.append_soon,
-            audit_rows=self.audit.reader,
+            audit_rows=self.audit.table,
             database=self._loaded.config.name,
             action=action,
         )
@@ -103,7 +103,7 @@ class Asking:
             raise UsageError("the owner needs no purpose", hint="add --as USER")
         from headwater.storage.gate import Access
 
-        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.reader())
+        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.table())
         if not self._session.state.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)

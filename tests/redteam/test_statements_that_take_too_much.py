@@ -111,6 +111,36 @@ def test_thousands_of_conditions_are_translated_in_their_time(url: str) -> None:
         assert time.process_time() - started < 20
 
 
+@pytest.mark.parametrize(
+    ("sql", "states"),
+    [
+        ("SELECT " + "(SELECT " * 30 + "1" + ")" * 30 + " FROM pg_class", ("42501",)),
+        ("SELECT " + "1 + " * 900 + "1 FROM pg_class", ("42501",)),
+        ("SELECT " + ", ".join(["1"] * 30_000) + " FROM pg_class LIMIT 0", (None,)),
+        ("SELECT 1 FROM pg_class WHERE 1 IN (" + ", ".join(["pg_backend_pid()"] * 30_000) + ") LIMIT 0", (None,)),
+        ("SELECT " + ", ".join(["1"] * 30_000) + " LIMIT 0", (None,)),
+        ("SELECT 1 WHERE 1 IN (" + ", ".join(["7 / 2"] * 30_000) + ")", (None,)),
+        ("SELECT " + ", ".join(["ltrim('a')"] * 20_000) + " LIMIT 0", (None,)),
+        (" UNION ALL ".join(["SELECT 1"] * 10_000), ("54001",)),
+        ("SELECT 1 FROM " + ", ".join(f"shop.orders o{number}" for number in range(10_000)), ("54001",)),
+        ("SELECT 1 " + "/* " * 5_000_000, ("42601",)),
+        ("SELECT " + "1," * 8_000_000 + "1", ("54001",)),
+        ("SELECT length('" + "''" * 500_000 + "')", (None,)),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_long_statements_are_read_in_their_time_or_refused(url: str, sql: str, states: tuple[str | None, ...]) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        started = time.process_time()
+        state = None
+        try:
+            connection.execute(sql.encode())
+        except psycopg.Error as error:
+            state = error.sqlstate
+        assert state in states
+        assert time.process_time() - started < 40
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process takes")
 def test_one_value_larger_than_the_memory_fails_its_statement_alone() -> None:
     program = """

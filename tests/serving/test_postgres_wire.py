@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import psycopg
 import pytest
 from plain_service import PlainService, serving
 
-from headwater.errors import MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
+from headwater.errors import AuthenticationFailed, LimitReached, MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
 from headwater.serving.postgres.messages import _Portal
@@ -125,6 +126,36 @@ def test_one_long_query_blocks_no_other(url: str) -> None:
         assert thread.is_alive()
         slow.cancel_safe()
         thread.join()
+
+
+@pytest.mark.parametrize("what", ["messages.decode_parameter", "executing.split"])
+def test_one_who_sends_much_at_once_blocks_no_other(url: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Reading it may take seconds."""
+    begun, may_end = threading.Event(), threading.Event()
+    module, _, name = what.partition(".")
+    real = getattr(import_module(f"headwater.serving.postgres.{module}"), name)
+
+    def slow(given: Any, *more: Any) -> Any:
+        if given is not None and len(given) > 1_000_000:
+            begun.set()
+            may_end.wait(20)
+        return real(given, *more)
+
+    with psycopg.connect(url, autocommit=True) as large, psycopg.connect(url, autocommit=True) as quick:
+        monkeypatch.setattr(f"headwater.serving.postgres.{what}", slow)
+        if name == "split":
+            thread = threading.Thread(target=lambda: large.execute(b"SELECT 1 -- " + b"x" * 2_000_000))
+        else:
+            thread = threading.Thread(target=lambda: large.execute("SELECT length(%s::text)", ["x" * 2_000_000]))
+        thread.start()
+        try:
+            assert begun.wait(20)
+            started = time.monotonic()
+            assert quick.execute("SELECT 1").fetchone() == (1,)
+            assert time.monotonic() - started < 10
+        finally:
+            may_end.set()
+            thread.join()
 
 
 class _Raw:
@@ -296,4 +327,6 @@ def test_errors_have_sqlstates() -> None:
     assert sqlstate(SqlBindError("x", found='Referenced column "a" not found')) == "42703"
     assert sqlstate(TableNotFound("x")) == "42P01"
     assert sqlstate(StatementRefused("x")) == "42501"
+    assert sqlstate(AuthenticationFailed("x")) == "28000"
+    assert sqlstate(LimitReached("x")) == "53400"
     assert sqlstate(MemoryExceeded("x")) == "53200"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import resource
 import socket
 import ssl
@@ -18,7 +19,17 @@ import psycopg
 import pytest
 from plain_service import PlainService, serving
 
-from headwater.errors import AuthenticationFailed, LimitReached, MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
+from headwater.errors import (
+    AuthenticationFailed,
+    LimitReached,
+    MemoryExceeded,
+    PasswordExpired,
+    SqlBindError,
+    SqlSyntaxError,
+    StatementRefused,
+    TableNotFound,
+)
+from headwater.security.principals import Principal
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
 from headwater.serving.postgres.messages import _Portal
@@ -38,6 +49,36 @@ def test_people_log_in_over_tls_only_and_robots_by_scram(server: Server, tls: tu
         assert connection.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match='database "other" does not exist'):
         psycopg.connect(f"host=127.0.0.1 port={server.port} dbname=other user=robot password=pencil")
+
+
+def test_without_tls_a_login_that_fails_says_what_is_taken(server: Server) -> None:
+    base = f"host=127.0.0.1 port={server.port} dbname=shop sslmode=disable gssencmode=disable"
+    told = set()
+    for login in ("user=ada password=lovelace", "user=robot password=wrong"):
+        with pytest.raises(psycopg.OperationalError, match="tokens and generated passwords are taken") as caught:
+            psycopg.connect(f"{base} {login}")
+        told.add(re.sub("ada|robot", "NAME", str(caught.value)))
+    assert len(told) == 1, "it would tell whose password is their own"
+
+
+def test_who_is_turned_away_after_a_proof_that_was_right_is_not_said_to_have_proven_nothing(service: PlainService) -> None:
+    class Turning(PlainService):
+        failed = 0
+
+        def scram_failed(self, user: str, **of: Any) -> None:
+            self.failed += 1
+
+        def login_scram(self, user: str, credential: str, **of: Any) -> Principal:
+            raise PasswordExpired("the password of robot must be changed first", hint="headwater user passwd robot")
+
+    turning = Turning(service.engine)
+    with serving(turning) as one:
+        with pytest.raises(psycopg.OperationalError, match=r"HW-U002 .* must be changed first\n.*passwd robot"):
+            psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{one.port}/shop")
+        assert turning.failed == 0
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(f"postgresql://robot:wrong@127.0.0.1:{one.port}/shop")
+        assert turning.failed == 1
 
 
 def test_a_failed_transaction_refuses_until_its_end(url: str) -> None:

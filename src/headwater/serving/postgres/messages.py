@@ -101,6 +101,7 @@ class Messages:
         except Exception as error:  # a statement's failure is the client's to know, and no end of the connection
             self._failed(error)
             self.skips = True
+            await self._output.flush()  # a client may wait for its Flush, which is skipped
 
     def report(self) -> None:
         """ParameterStatus for what changed of the settings that clients follow."""

@@ -79,6 +79,7 @@ def test_explain_tells_grant_mask_filter_and_end(shop: Path, hw: Any) -> None:
     said = lines(hw(shop, "access", "explain", "ada", "staging.people", "--purpose", "churn").out)
     assert said == [
         "ada sees staging.people",
+        "there is no user ada yet: this is what the policies alone say",
         "in the group analysts (policy): analyst",
         "COLUMN LABELS SEEN",
         "id - in clear where land = 'NO'",

@@ -40,6 +40,8 @@ _SOON: Final = 0.5
 _MOST_WAITING: Final = 10_000
 FaultKind = Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost", "forged"]
 _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
+#: Columns that the first audits hadn't: a row that has nothing in them has the hash it would have had then.
+_LATER: Final = frozenset({"asked_by"})
 _HEAD: Final = sa.select(t.audit_chain)
 #: Each is found by an index, where both in one question would read all rows.
 _LEAST: Final = sa.select(sa.func.min(t.audit.c.at)).scalar_subquery()
@@ -105,7 +107,7 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which rows are wanted; None and empty: all."""
+    """Which rows are wanted; None and empty: all. `principal` is whoever asked, or under whose rights it was asked."""
 
     principal: str | None = None
     action: str | None = None
@@ -119,8 +121,10 @@ class AuditFilter:
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """Those that the store can answer; `table` isn't among them."""
         c = t.audit.c
-        pairs = [(c.principal, self.principal), (c.action, self.action), (c.decision, self.decision), (c.query_id, self.query_id)]
+        pairs = [(c.action, self.action), (c.decision, self.decision), (c.query_id, self.query_id)]
         found = [column == value for column, value in pairs if value is not None]
+        if self.principal is not None:
+            found.append(sa.or_(c.principal == self.principal, c.asked_by == self.principal))
         if self.since is not None:
             found.append(c.at >= self.since)
         if self.until is not None:
@@ -406,7 +410,7 @@ def _genesis(chain: str) -> str:
 
 def _hash(row: dict[str, Any]) -> str:
     """The hash of a row: of the hash before it, and of all else in it as canonical JSON (keys in order, no spaces, ASCII, times in UTC)."""
-    values = {name: row[name] for name in _HASHED}
+    values = {name: row[name] for name in _HASHED if name not in _LATER or row[name] is not None}
     values["at"] = values["at"].astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(f"{row['previous']}{text}".encode()).hexdigest()
@@ -418,6 +422,7 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
         "environment": environment,
         "query_id": _clean(record.query_id),
         "principal": _clean(record.principal),
+        "asked_by": None if record.asked_by is None else _clean(record.asked_by),
         "groups": [_clean(group) for group in record.groups],
         "door": record.door,
         "address": None if record.address is None else _clean(record.address),
@@ -457,6 +462,7 @@ def _read(row: dict[str, Any]) -> AuditRow:
         policy_version=row["policy_version"],
         seconds=row["seconds"],
         groups=tuple(row["groups"]),
+        asked_by=row["asked_by"],
     )
     return AuditRow(row["seq"], row["environment"], record, row["previous"], row["hash"])
 

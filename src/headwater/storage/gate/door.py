@@ -123,6 +123,7 @@ class _Query:
             policy_version=self.access.policies.version,
             seconds=time.monotonic() - self.started,
             groups=tuple(sorted(principal.groups)),
+            asked_by=principal.asked_by,
         )
 
     def record_turned_back(self, columns: tuple[str, ...], count: int | None) -> None:

@@ -140,9 +140,9 @@ def test_a_session_keeps_so_much_and_no_more(url: str) -> None:
         connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
         with pytest.raises(psycopg.errors.ProgramLimitExceeded):
             connection.execute(f"SET my.long = '{'x' * 100_000}'".encode())
+        settings = "; ".join(f"SET my.s{number} = 'x'" for number in range(1001))
         with pytest.raises(psycopg.errors.ProgramLimitExceeded):
-            for number in range(1001):
-                connection.execute(f"SET my.s{number} = 'x'".encode())
+            connection.execute(settings.encode())
         connection.execute("SET my.s1 = 'y'")
 
 

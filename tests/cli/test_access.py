@@ -167,8 +167,8 @@ def test_lint_finds_masks_that_meet_on_a_column_and_are_equally_specific(shop: P
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     for folder in (shop, tmp_path):  # with a lake and without
-        found = [problem for problem in hw(folder, "lint", "--json").json if problem["rule"] == "conflicting-masks"]
-        assert [(problem["path"], problem["line"], problem["severity"]) for problem in found] == [("policies/p.yaml", 11, "warning")]
+        found = [problem for problem in hw(folder, "lint", "--json", expect=2).json if problem["rule"] == "conflicting-masks"]
+        assert [(problem["path"], problem["line"], problem["severity"]) for problem in found] == [("policies/p.yaml", 11, "error")]
         assert "staging.people.both" in found[0]["message"]
         assert "the stricter, generalise(year), is applied" in found[0]["message"]
     policies = tmp_path / "policies" / "p.yaml"

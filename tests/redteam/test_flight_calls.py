@@ -153,6 +153,24 @@ def whole(kind: str) -> pa.RecordBatch:
     return pa.record_batch([pa.array([[7]]) if kind == "list" else pa.array(["one"]).dictionary_encode()], ["p"])
 
 
+def test_metadata_alone_is_no_row_of_parameters(shop: Shop) -> None:
+    prepared = shop.prepare("SELECT $1::INTEGER AS v", "eve")
+    writer, _ = shop.client.do_put(prepared, pa.schema([("p", pa.int32())]), shop.options("eve"))
+    writer.write_metadata(b"x")
+    writer.done_writing()
+    with pytest.raises(pa.ArrowInvalid, match="parameters can't be read"):
+        writer.close()
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-headwater-purpose"])
+def test_who_asks_and_why_is_said_once(shop: Shop, name: str) -> None:
+    """A proxy may let one of two pass, and the door go by the other."""
+    twice = [(name.encode(), b"Bearer " + shop.tokens[user].encode() if name == "authorization" else user.encode()) for user in ("ada", "eve")]
+    more = [] if name == "authorization" else [(b"authorization", b"Bearer " + shop.tokens["ada"].encode())]
+    with pytest.raises(pa.ArrowException, match="given twice"):
+        shop.client.get_flight_info(query("SELECT 1"), flight.FlightCallOptions(headers=[*twice, *more]))
+
+
 def test_handshakes_that_nobody_follows_up_put_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     from serving.doors_service import PlainService
 

@@ -122,7 +122,7 @@ class PlainService:
             raise AuthenticationFailed("the login failed")
         return Principal("bob", "service", door=door, address=address)
 
-    def scram_secret(self, user: str) -> ScramSecret | None:
+    def scram_secret(self, user: str, *, may_ask: bool) -> ScramSecret | None:
         return None
 
     def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:

@@ -86,8 +86,8 @@ class PlainService:
     def login_token(self, token: str, *, door: Door, address: str | None) -> Principal:
         raise QueryError("no tokens here")
 
-    def scram_secret(self, user: str) -> ScramSecret | None:
-        return scram("pencil") if user == "robot" else None
+    def scram_secret(self, user: str, *, may_ask: bool) -> ScramSecret | None:
+        return None if may_ask and user == "ada" else scram("pencil" if user == "robot" else "unprovable")
 
     def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
         pass

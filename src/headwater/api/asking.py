@@ -81,7 +81,7 @@ class Asking:
             limits_of(policies, principal),
             audit=self.audit.append,
             audit_end=self.audit.append_soon,
-            audit_rows=self.audit.reader,
+            audit_rows=self.audit.table,
             database=self._loaded.config.name,
             action=action,
         )
@@ -106,7 +106,7 @@ class Asking:
             return self.access_of(replace(self.users.tried(user), purpose=purpose, asked_by=OWNER.name))
         if purpose is not None:
             raise UsageError("the owner needs no purpose", hint="add --as USER")
-        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.reader())
+        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.table())
         if not self._session.state.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)

@@ -111,8 +111,8 @@ class LakeService:
     def login_token(self, token: str, *, door: Door, address: str | None) -> Principal:
         return self._users.login_token(token, door=door, address=address)
 
-    def scram_secret(self, user: str) -> ScramSecret | None:
-        return self._users.scram_verifier(user)
+    def scram_secret(self, user: str, *, may_ask: bool) -> ScramSecret | None:
+        return self._users.scram_verifier(user, may_ask=may_ask)
 
     def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
         return self._users.login_scram(user, credential, door=door, address=address)

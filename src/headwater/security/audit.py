@@ -27,6 +27,8 @@ from headwater.state import tables as t
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headwater.security.audit_table import AuditTable
+
 _APPENDING: Final = 7_203_420
 _CHUNK: Final = 2_000
 #: Columns of `headwater.audit` that the store calls otherwise: in DuckDB `at` is a word of the language.
@@ -41,6 +43,9 @@ _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name 
 #: Columns that the first audits hadn't: a row that has nothing in them has the hash it would have had then.
 _LATER: Final = frozenset({"asked_by"})
 _HEAD: Final = sa.select(t.audit_chain)
+#: Each is found by an index, where both in one question would read all rows.
+_LEAST: Final = sa.select(sa.func.min(t.audit.c.at)).scalar_subquery()
+_GREATEST: Final = sa.select(sa.func.max(t.audit.c.at)).scalar_subquery()
 _INSERT: Final = sa.insert(t.audit)
 _MOVE_HEAD: Final = (
     sa.update(t.audit_chain).where(t.audit_chain.c.chain == sa.bindparam("of_chain")).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
@@ -234,37 +239,62 @@ class AuditLog:
         """This environment's rows that the filter lets through: the newest `limit`, the oldest of them first."""
         self._flush_quietly()
         found: list[AuditRow] = []
-        for chunk in self._chunks(filter or AuditFilter(), newest_first=True):
+        for chunk in self._newest(filter or AuditFilter()):
             found += [_read(row) for row in chunk]
             if limit is not None and len(found) >= limit:
                 del found[limit:]
                 break
         return found[::-1]
 
-    def reader(self, filter: AuditFilter | None = None) -> pa.RecordBatchReader:
-        """This environment's rows as Arrow, the oldest first, read as they are asked for: the table `headwater.audit`."""
+    def table(self) -> AuditTable:
+        """This environment's rows up to now, to be read as they are asked for, as often as is asked: the table `headwater.audit`."""
+        from headwater.security.audit_table import AuditTable
+
+        self._flush_quietly()
+        head = noted_head(self._state)
+        until, at = (0 if head is None else head.seq), t.audit.c.at
+        first, last = self._state.read(lambda connection: connection.execute(sa.select(_LEAST, _GREATEST)).one())
+
+        def read(names: Sequence[str], stretch: tuple[datetime, datetime] | None) -> Iterator[pa.RecordBatch]:
+            low, high = 0, until
+            if stretch is not None:
+                within = sa.select(sa.func.min(t.audit.c.seq), sa.func.max(t.audit.c.seq)).where(at >= stretch[0], at < stretch[1])
+                begin, end = self._state.read(lambda connection: connection.execute(within).one())
+                low, high = begin or 0, min(high, end or -1)
+            return self._batches(names, [t.audit.c.seq <= high], low)
+
+        return AuditTable(audit_schema(), read, "logged_at", (first, last) if first is not None else None)
+
+    def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
+        """This environment's rows that the filter lets through, the oldest first, all at once."""
         import pyarrow as pa
 
         self._flush_quietly()
+        wanted, schema = filter or AuditFilter(), audit_schema()
+        found = []
+        for batch in self._batches(schema.names, wanted.conditions):
+            has_table = [wanted.has_table(tables or ()) for tables in batch["tables"].to_pylist()]
+            found.append(batch.filter(pa.array(has_table, pa.bool_())))
+        return pa.Table.from_batches(found, schema)
+
+    def _batches(self, names: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]], begin: int = 0) -> Iterator[pa.RecordBatch]:
+        """Columns of this environment's rows that meet the conditions, the oldest first."""
+        import pyarrow as pa
+
+        from headwater.security.audit_table import read_batches
+
         schema = audit_schema()
+        columns = [t.audit.c[_STORED.get(name, name)] for name in names]
+        wanted = [t.audit.c.environment == self._environment, *conditions]
+        return read_batches(self._state, columns, wanted, pa.schema([schema.field(name) for name in names]), begin)
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            for chunk in self._chunks(filter or AuditFilter(), newest_first=False):
-                yield pa.RecordBatch.from_pylist([{name: row[_STORED.get(name, name)] for name in schema.names} for row in chunk], schema=schema)
-
-        return pa.RecordBatchReader.from_batches(schema, batches())
-
-    def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
-        """All of `reader` at once."""
-        return self.reader(filter).read_all()
-
-    def _chunks(self, filter: AuditFilter, *, newest_first: bool) -> Iterator[list[dict[str, Any]]]:
+    def _newest(self, filter: AuditFilter) -> Iterator[list[dict[str, Any]]]:
         seq = t.audit.c.seq
         conditions = [t.audit.c.environment == self._environment, *filter.conditions]
         last: int | None = None
         while True:
-            beyond = [] if last is None else [seq < last if newest_first else seq > last]
-            query = sa.select(t.audit).where(*conditions, *beyond).order_by(seq.desc() if newest_first else seq).limit(_CHUNK)
+            beyond = [] if last is None else [seq < last]
+            query = sa.select(t.audit).where(*conditions, *beyond).order_by(seq.desc()).limit(_CHUNK)
             rows = _fetch(self._state, query)
             if rows:
                 last = rows[-1]["seq"]

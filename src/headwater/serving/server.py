@@ -97,8 +97,8 @@ class Current:
     def login_token(self, token: str, *, door: Door, address: str | None) -> Principal:
         return self.service.login_token(token, door=door, address=address)
 
-    def scram_secret(self, user: str) -> ScramSecret | None:
-        return self.service.scram_secret(user)
+    def scram_secret(self, user: str, *, may_ask: bool) -> ScramSecret | None:
+        return self.service.scram_secret(user, may_ask=may_ask)
 
     def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
         return self.service.login_scram(user, credential, door=door, address=address)

@@ -90,8 +90,8 @@ class Service(Protocol):
 
     def login_token(self, token: str, *, door: Door, address: str | None) -> Principal: ...
 
-    def scram_secret(self, user: str) -> ScramSecret | None:
-        """The secret of a user who has one; None for an unknown user and for people with passwords of their own."""
+    def scram_secret(self, user: str, *, may_ask: bool) -> ScramSecret | None:
+        """What a user's proofs are checked with; None where a password must be asked for in clear, which is never where `may_ask` is False."""
         ...
 
     def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:

@@ -261,6 +261,10 @@ class Group(Resource):
     roles: Strings = ()
     members: Strings = ()
 
+    def has(self, name: str) -> bool:
+        """Whether somebody of the name is in it, whatever its case, as for whoever logs in."""
+        return any(member.lower() == name.lower() for member in self.members)
+
 
 class Deny(Resource):
     """What nobody of a role, a group, or one user may do, whatever is granted."""

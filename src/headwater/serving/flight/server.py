@@ -98,7 +98,10 @@ class _Calls(flight.ServerMiddlewareFactory):
 
     def start_call(self, info: Any, headers: dict[str, list[Any]]) -> _Call:
         lower = {name.lower(): values for name, values in headers.items()}
-        authorization, purpose = _one(lower, "authorization"), _one(lower, "x-headwater-purpose")
+        try:
+            authorization, purpose = _one(lower, "authorization"), _one(lower, "x-headwater-purpose")
+        except HeadwaterError as error:
+            raise _flight_error(error) from None
         token = None
         if info.method == flight.FlightMethod.HANDSHAKE:
             try:
@@ -469,13 +472,16 @@ _SCHEMAS: Final = {
 }
 
 
-def _refuse_broken(batch: pa.RecordBatch) -> None:
+def _refuse_broken(batch: pa.RecordBatch | None) -> None:
     """Raises UsageError where what a client sent as Arrow isn't: nothing has compared it with its own buffers yet, and whoever took it at its word
     would read on in the server's memory."""
+    refusal = UsageError("the parameters can't be read", expected="one row of Arrow")
+    if batch is None:
+        raise refusal
     try:
         batch.validate(full=True)
-    except pa.ArrowInvalid:
-        raise UsageError("the parameters can't be read", expected="one row of Arrow") from None
+    except pa.ArrowException:
+        raise refusal from None
 
 
 def _catalog_schema(name: str, fields: Fields) -> pa.Schema:
@@ -547,6 +553,8 @@ def _owner(principal: Principal) -> tuple[str, str]:
 
 def _one(headers: dict[str, list[Any]], name: str) -> str | None:
     values = headers.get(name) or [None]
+    if any(value != values[0] for value in values):  # whoever stands between may have read another one of them
+        raise UsageError(f"{name} is given twice, and differently")
     return values[0] if isinstance(values[0], str) else None
 
 

@@ -152,13 +152,10 @@ class HttpDoor:
                 raise
 
     async def _principal(self, request: Request) -> Principal:
-        headers = request.headers.getlist("authorization")
-        if len(headers) > 1:
-            raise UsageError("Authorization is given twice")
-        header = headers[0] if headers else None
+        header, purpose = _one(request, "Authorization"), _one(request, "X-Headwater-Purpose")
         address = request.client.host if request.client else None
         is_private = request.url.scheme == "https" or is_loopback(address)
-        work = partial(self.logins.principal, header, address, request.headers.get("x-headwater-purpose"), is_private=is_private)
+        work = partial(self.logins.principal, header, address, purpose, is_private=is_private)
         return await anyio.to_thread.run_sync(work, limiter=self._login_threads)
 
     async def _body(self, request: Request) -> bytes:
@@ -445,6 +442,14 @@ def _negotiated(request: Request) -> tuple[type[Format], Style]:
     if found is None:
         raise Refused(406, UsageError("none of the formats asked for is given here", expected=", ".join(FORMATS)))
     return found
+
+
+def _one(request: Request, name: str) -> str | None:
+    """Raises UsageError where whoever stands between may have read another one of them."""
+    values = request.headers.getlist(name)
+    if len(values) > 1:
+        raise UsageError(f"{name} is given twice")
+    return values[0] if values else None
 
 
 def _words(request: Request) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from headwater.serving.postgres.output_names import name_outputs
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
+from headwater.serving.postgres.trees import put_in_place
 from headwater.serving.postgres.values import array_parts
 
 VERSION: Final = f"PostgreSQL {SERVER_VERSION} (Headwater, on DuckDB)"
@@ -110,7 +111,7 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
     for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
         made = _translated(node, context, values)
         if made is not node:
-            node.replace(made)
+            put_in_place(made, node)
     try:
         return tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except sqlglot.errors.SqlglotError as error:

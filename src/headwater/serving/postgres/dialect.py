@@ -17,12 +17,15 @@ from headwater.serving.postgres.catalog_sql import is_catalog_query, parameter_o
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import KEPT_NAME, output_name
+from headwater.serving.postgres.output_names import KEPT_NAME, name_columns
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.statements import tokens
+from headwater.serving.postgres.trees import put_in_place
 
 __all__ = ["Context", "Translated", "translate"]
 
+#: Tables and queries in one statement: names are looked for in each of them.
+_MOST_PARTS: Final = 1000
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
 
@@ -79,12 +82,13 @@ _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim"
 
 def _with_kept_names(sql: str) -> str:
     """The text with those functions marked that sqlglot reads as others, whose name or type would be lost."""
-    found = tokens(sql)
-    made = sql
-    for (kind, word, at), (_, following, _) in reversed(list(itertools.pairwise(found))):
+    parts: list[str] = []
+    last = 0
+    for (kind, word, at), (_, following, _) in itertools.pairwise(tokens(sql)):
         if kind == "word" and following == "(" and word.lower() in _KEPT:
-            made = f"{made[:at]}{KEPT_NAME}{made[at:]}"
-    return made
+            parts += (sql[last:at], KEPT_NAME)
+            last = at
+    return "".join(parts) + sql[last:]
 
 
 class _Translation:
@@ -94,8 +98,12 @@ class _Translation:
         self._tables = {tuple(part.lower() for part in table_parts(table)): table for table in context.tables}
 
     def done(self) -> Translated:
+        parts = 0
         for node in self._tree.walk():
             _refuse_unknown(node)
+            parts += isinstance(node, (exp.Query, exp.Table))
+        if parts > _MOST_PARTS:
+            raise WireError("54001", f"a query with more than {_MOST_PARTS:,} tables and subqueries is not translated", hint=_HINT)
         for identifier in list(self._tree.find_all(exp.Identifier)):
             if not identifier.args.get("quoted"):
                 identifier.set("this", str(identifier.this).lower())
@@ -110,12 +118,8 @@ class _Translation:
 
     def _name_outputs(self) -> None:
         for select in self._tree.find_all(exp.Select):
-            if isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
-                continue
-            for item in list(select.expressions):
-                name = output_name(item)
-                if name is not None:
-                    item.replace(exp.alias_(item.copy(), name, quoted=True))
+            if not isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
+                name_columns(select)
 
     def _refuse_ambiguous_orders(self) -> None:
         for order in self._tree.find_all(exp.Order):
@@ -233,7 +237,7 @@ class _Translation:
                 if node is self._tree:
                     self._tree = made
                 else:
-                    node.replace(made)
+                    put_in_place(made, node)
 
 
 def _refuse_unknown(node: exp.Expr) -> None:

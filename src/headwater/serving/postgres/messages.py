@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from headwater.errors import HeadwaterError
 from headwater.serving.postgres import codec, failures, settings
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from headwater.serving.postgres.output import Output
 
 _Result = TypeVar("_Result")
+
+#: Characters or bytes that are read at once, in the thread that all sessions share.
+_QUICK: Final = 65_536
 
 _log = logging.getLogger("headwater.serving")
 
@@ -98,6 +101,7 @@ class Messages:
         except Exception as error:  # a statement's failure is the client's to know, and no end of the connection
             self._failed(error)
             self.skips = True
+            await self._output.flush()  # a client may wait for its Flush, which is skipped
 
     def report(self) -> None:
         """ParameterStatus for what changed of the settings that clients follow."""
@@ -138,12 +142,15 @@ class Messages:
         seconds = self._session.settings.timeout_seconds
         return None if seconds is None else asyncio.get_running_loop().time() + seconds
 
+    async def _briefly(self, work: Callable[[], _Result], size: int) -> _Result:
+        """What takes no time for a text or parameters of an ordinary `size`; other sessions don't wait for larger ones."""
+        return work() if size <= _QUICK else await self._work(work, self._begin_statement())
+
     async def query(self, sql: str) -> None:
         """The simple protocol: all statements of a text, up to the first that fails."""
         self._drop_portal("")
         try:
-            deadline = self._begin_statement()
-            statements = self._session.statements(sql)
+            statements = await self._briefly(partial(self._session.statements, sql), len(sql))
             if not statements:
                 self._output.send(codec.EMPTY_QUERY)
             for statement in statements:
@@ -189,7 +196,12 @@ class Messages:
         if len(codes) not in (0, 1, len(raw)) or any(code not in (0, 1) for code in codes):
             raise WireError("08P01", "the parameters' formats don't fit the parameters")
         each = codes * len(raw) if len(codes) == 1 else codes or [0] * len(raw)
-        values = [decode_parameter(one, oid, bool(code)) for one, oid, code in zip(raw, prepared.oids, each, strict=True)]
+        triples = list(zip(raw, prepared.oids, each, strict=True))
+
+        def decode() -> list[Any]:
+            return [decode_parameter(one, oid, bool(code)) for one, oid, code in triples]
+
+        values = await self._briefly(decode, sum(len(one or b"") for one in raw))
         if prepared.columns is not None:
             _check_formats(formats, len(prepared.columns))
         if portal_name and portal_name in self._portals:

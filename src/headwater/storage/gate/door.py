@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 _NO_COLUMN: Final = re.compile(r'(?:Referenced column|column named|Column with name|does not have a column named) "([^"]+)"')
 #: How many ways of giving its parameters' types are remembered of a plan.
 _MOST_DESCRIBED: Final = 16
+#: Those of one answer to a reader; Postgres has 1,664.
+_MOST_COLUMNS: Final = 10_000
 #: About the reader's own words alone, whoever they are.
 _TELLABLE: Final = (StatementRefused, TableNotFound, SqlSyntaxError, LimitExceeded, UsageError)
 
@@ -190,6 +192,12 @@ class _Guarded(Guard):
         self._query.end()
 
 
+def _refuse_wide(access: Access, columns: int) -> None:
+    """Every door takes time by the square of an answer's columns, and can't be stopped in it."""
+    if columns > _MOST_COLUMNS and not access.is_owner:
+        raise StatementRefused("the query gives more columns than are answered", expected=f"up to {_MOST_COLUMNS:,}", found=f"{columns:,}")
+
+
 def _turned_back(connection: Connection) -> int | None:
     """How many tokens a query on this connection has turned back; None where it failed, and nobody can tell any more."""
     try:
@@ -308,6 +316,7 @@ class Door:
                 reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
             else:
                 result = self._run(plan, plan.sql, parameters, place.connection, guard)
+                _refuse_wide(access, len(result.columns))
                 reading = Reading(result, place.handle.interrupt, place.release, guard)
         except HeadwaterError as error:
             failure = error
@@ -428,6 +437,7 @@ class Door:
             if text is None:
                 raise StatementRefused("this query can't be described", hint="give its parameters types: CAST($1 AS INTEGER)")
             columns = describe_query(place.connection, text)
+            _refuse_wide(access, len(columns))
             is_done = True
             described = Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))
             if len(plan.described) < _MOST_DESCRIBED:

@@ -116,7 +116,7 @@ class Explanation:
 
 
 class AccessRoom:
-    """`project.access`. Whoever HEADWATER_TOKEN says must be an administrator, else ApprovalRefused is raised."""
+    """`project.access`. Whoever HEADWATER_TOKEN says must be an administrator, or have `admin` on the table, else ApprovalRefused is raised."""
 
     def __init__(self, session: Callable[[], Session | None], rights: Rights, loaded: LoadedProject) -> None:
         self._session = session
@@ -138,9 +138,9 @@ class AccessRoom:
         Groups are those the policies name the user in, those of `user add --group`, those that a provider named at the last login by it, what was
         approved for a time, and `by_user`. Raises UnknownSelection, TableNotFound (nothing of it is published), UsageError (no time).
         """
-        self._rights.need_administrator("explain access")
-        moment = _moment(at, self._loaded.config.timezone)
         table, wanted = self._split(name)
+        self._rights.need("admin", lambda: [table])
+        moment = _moment(at, self._loaded.config.timezone)
         state = self._published(table)
         columns = _columns(state)
         if wanted is not None:
@@ -184,8 +184,8 @@ class AccessRoom:
 
     def labels(self, table: str) -> TableLabels:
         """The labels of a table's columns as readers see it, each with where it came from. Raises UnknownSelection, TableNotFound."""
-        self._rights.need_administrator("see labels")
         name = self._loaded.find(table)
+        self._rights.need("admin", lambda: [name])
         state = self._published(name)
         definition = state.published_definition or state.definition
         origins = {column.lower(): labels for column, labels in read_origins(definition.body.get(LABELS)).items()}

@@ -60,6 +60,7 @@ class ExplainedAction(StrEnum):
     run = "run"
     publish = "publish"
     approve = "approve"
+    admin = "admin"
 
 
 def access_explain(

@@ -37,7 +37,7 @@ _ACTIONS = {
     "audit": "Read what was asked of these tables.",
     "detokenize": "Turn tokens in these tables back into values.",
     "approve": "Approve requests for access to these tables.",
-    "admin": "Change who may do what with these tables.",
+    "admin": "See who may do what with these tables and why, and decide about requests for access to them.",
 }
 
 #: Descriptions by resource and key.

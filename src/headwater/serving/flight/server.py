@@ -39,7 +39,7 @@ from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of, listen
 from headwater.serving.logins import Basic, Logins, is_loopback, parse_authorization
-from headwater.serving.noting import noted
+from headwater.serving.noting import noted, refusals_noted
 from headwater.serving.session import Service
 from headwater.spec.names import quote
 
@@ -204,7 +204,7 @@ class FlightDoor(flight.FlightServerBase):
         command = descriptor.command or b""
         name, fields = unpack(command)
         if name == "CommandStatementQuery":
-            return self._begin(context, principal, descriptor, self._sql(fields.text(1)), ())
+            return self._begin(context, principal, descriptor, self._sql(principal, fields.text(1)), ())
         if name == "CommandPreparedStatementQuery":
             prepared = self._find_prepared(principal, fields.data(1))
             return self._begin(context, principal, descriptor, prepared.sql, prepared.parameters)
@@ -222,7 +222,7 @@ class FlightDoor(flight.FlightServerBase):
         principal = self._principal(context)
         name, fields = unpack(descriptor.command or b"")
         if name == "CommandStatementQuery":
-            return flight.SchemaResult(self._describe(principal, self._sql(fields.text(1)))[0])
+            return flight.SchemaResult(self._describe(principal, self._sql(principal, fields.text(1)))[0])
         if name == "CommandPreparedStatementQuery":
             return flight.SchemaResult(self._describe(principal, self._find_prepared(principal, fields.data(1)).sql)[0])
         return flight.SchemaResult(_catalog_schema(name, fields))
@@ -245,7 +245,8 @@ class FlightDoor(flight.FlightServerBase):
         principal = self._principal(context)
         name, fields = unpack(descriptor.command or b"")
         if name != "CommandPreparedStatementQuery":
-            raise _refused(name)
+            with refusals_noted(self._service, principal, (fields.text(1) if name == _UPDATES[0] else None) or name):
+                raise _refused(name)
         handle = fields.data(1) or b""
         prepared = self._find_prepared(principal, handle)
         rows: list[list[Any]] = []
@@ -268,7 +269,7 @@ class FlightDoor(flight.FlightServerBase):
         body = action.body.to_pybytes()
         if action.type == "CreatePreparedStatement":
             _, fields = unpack(body)
-            return [self._prepare(principal, self._sql(fields.text(1)))]
+            return [self._prepare(principal, self._sql(principal, fields.text(1)))]
         if action.type == "ClosePreparedStatement":
             _, fields = unpack(body)
             with self._lock:
@@ -306,12 +307,13 @@ class FlightDoor(flight.FlightServerBase):
         address = _address(context.peer())
         return self._logins.principal(call.authorization, address, call.purpose, is_private=self.is_secure or is_loopback(address))
 
-    def _sql(self, text: str | None) -> str:
-        if not text or "\x00" in text:
-            raise UsageError("there is no query in it")
-        if len(text) > self._limits.body:
-            raise UsageError("the statement is too long", expected=f"up to {self._limits.body} characters")
-        return text
+    def _sql(self, principal: Principal, text: str | None) -> str:
+        with refusals_noted(self._service, principal, text or ""):
+            if not text or "\x00" in text:
+                raise UsageError("there is no query in it")
+            if len(text) > self._limits.body:
+                raise UsageError("the statement is too long", expected=f"up to {self._limits.body} characters")
+            return text
 
     def _rights(self, principal: Principal) -> str | None:
         """What they may see, as a word to compare. Raises AuthenticationFailed where they may not be here any more."""
@@ -333,8 +335,9 @@ class FlightDoor(flight.FlightServerBase):
 
     def _begin(self, context: Any, principal: Principal, descriptor: Any, sql: str, parameters: Sequence[Any]) -> Any:
         rights = self._rights(principal)
-        if not self._turns.acquire(timeout=self._limits.wait):
-            raise LimitReached("as many queries run as may at once", expected=f"up to {self._limits.queries}", hint="try again in a moment")
+        with refusals_noted(self._service, principal, sql):
+            if not self._turns.acquire(timeout=self._limits.wait):
+                raise LimitReached("as many queries run as may at once", expected=f"up to {self._limits.queries}", hint="try again in a moment")
         job = Job(
             self._service,
             self._monitor,

@@ -10,14 +10,16 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from plain_service import PlainService, serving
+from plain_service import PlainService, Table, serving
 
 from headwater.errors import MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
+from headwater.security.principals import Principal
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
 from headwater.serving.postgres.messages import _Portal
@@ -297,3 +299,15 @@ def test_errors_have_sqlstates() -> None:
     assert sqlstate(TableNotFound("x")) == "42P01"
     assert sqlstate(StatementRefused("x")) == "42501"
     assert sqlstate(MemoryExceeded("x")) == "53200"
+
+
+def test_the_catalog_follows_the_purpose_at_once(service: PlainService) -> None:
+    class OfPurpose(PlainService):
+        def tables(self, principal: Principal) -> Sequence[Table]:
+            return [one for one in service.tables(principal) if principal.purpose == "fraud" or one.name.name != "many"]
+
+    asked = "SELECT relname FROM pg_class WHERE relname = 'many'"
+    with serving(OfPurpose(service.engine)) as server, psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop") as connection:
+        assert connection.execute(asked).fetchall() == []
+        connection.execute("SET headwater.purpose = 'fraud'")
+        assert connection.execute(asked).fetchall() == [("many",)]

@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from plain_service import PlainService, serving
+from plain_service import PlainService, Table, serving
 
 from headwater.errors import (
     AuthenticationFailed,
@@ -400,3 +401,15 @@ def test_errors_have_sqlstates() -> None:
     assert sqlstate(AuthenticationFailed("x")) == "28000"
     assert sqlstate(LimitReached("x")) == "53400"
     assert sqlstate(MemoryExceeded("x")) == "53200"
+
+
+def test_the_catalog_follows_the_purpose_at_once(service: PlainService) -> None:
+    class OfPurpose(PlainService):
+        def tables(self, principal: Principal) -> Sequence[Table]:
+            return [one for one in service.tables(principal) if principal.purpose == "fraud" or one.name.name != "many"]
+
+    asked = "SELECT relname FROM pg_class WHERE relname = 'many'"
+    with serving(OfPurpose(service.engine)) as server, psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop") as connection:
+        assert connection.execute(asked).fetchall() == []
+        connection.execute("SET headwater.purpose = 'fraud'")
+        assert connection.execute(asked).fetchall() == [("many",)]

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp, parse_one
 
-from headwater.serving.postgres.dialect_kinds import INTEGERS, TEXTS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.dialect_kinds import FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
 from headwater.serving.postgres.refusal import Refused
 
 
@@ -198,7 +198,11 @@ def _dpipe(node: exp.Expr) -> exp.Expr:
             of_kind(side, TEXTS | INTEGERS) or isinstance(side, (exp.Literal, exp.Null, exp.Parameter, exp.DPipe, exp.Paren, exp.Cast, exp.Left))
         ):
             raise Refused("|| of what isn't known to be text or an integer; cast it")
-    return node
+        if of_kind(side, FLOATS):
+            raise Refused("|| of double precision; cast it to text")
+    if isinstance(node.parent, exp.DPipe) or any(of_kind(side, LISTS) for side in sides):
+        return node
+    return typed(node.copy(), "text")  # of nothing but nulls it would be an integer
 
 
 def _string_agg(node: exp.Expr) -> exp.Expr:

@@ -106,7 +106,7 @@ class Session:
         self._principal = principal
         self._savepoints: list[str] = []
         self._cursors: dict[str, Cursor] = {}
-        self._tables: tuple[float, Sequence[VisibleTable]] | None = None
+        self._tables: tuple[float, Principal, Sequence[VisibleTable]] | None = None
 
     # -- preparing ---------------------------------------------------------------------------------------------------
 
@@ -164,10 +164,10 @@ class Session:
         )
 
     def tables(self) -> Sequence[VisibleTable]:
-        now = time.monotonic()
-        if self._tables is None or now - self._tables[0] > _TABLES_AGE:
-            self._tables = (now, self._service.tables(self._who()))
-        return self._tables[1]
+        now, who = time.monotonic(), self._who()
+        if self._tables is None or self._tables[1] != who or now - self._tables[0] > _TABLES_AGE:
+            self._tables = (now, who, self._service.tables(who))
+        return self._tables[2]
 
     def _who(self) -> Principal:
         return replace(self._principal, purpose=self.settings.show("headwater.purpose") or None)
@@ -175,6 +175,10 @@ class Session:
     def _inferred(self, query: Translated, oids: Sequence[int], count: int, sql: str) -> list[int]:
         """What the client leaves open is taken from the service, then from where in the query a parameter stands; at last it is text."""
         found = [oids[place] if place < len(oids) else 0 for place in range(max(count, len(oids)))]
+        for place, oid in enumerate(found):
+            named = query.parameters.get(place + 1, "")
+            if oid == 0 and named.endswith("[]"):
+                found[place] = pg.wire_type(named).oid  # of ANY (array): the service would take it for one element
         said: Sequence[str] = ()
         if not query.is_catalog:
             with self._seen_when_refused():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headwater.security.scram import ScramSecret
     from headwater.security.users import Users
     from headwater.serving.session import Answer, Described, VisibleTable
+    from headwater.serving.tls import Certificate
     from headwater.spec.policies import Door
     from headwater.spec.project import ServeConfig
     from headwater.storage import Reading
@@ -264,6 +265,11 @@ class Server:
     @property
     def doors(self) -> tuple[OpenDoor, ...]:
         return self._running.doors
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """That of all doors; None without TLS."""
+        return self._running.certificate
 
     def reload(self, loaded: LoadedProject) -> None:
         """From the next query on, policies and definitions are those of `loaded`; queries that run end as they began."""

@@ -15,8 +15,8 @@ from kit import access, fill
 from lakes import make_place
 
 from headwater.engine import Engine
-from headwater.errors import HeadwaterError
-from headwater.storage import Lake
+from headwater.errors import HeadwaterError, StatementRefused
+from headwater.storage import Access, Lake
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
@@ -59,6 +59,16 @@ def test_wide_statements_and_those_of_people_are_not_refused(lake: Lake) -> None
     assert lake.read_as(access(), f"SELECT {' + '.join(['id'] * 60)} FROM shop.orders WHERE id = 2").fetchall() == [(120,)]
     nested = "(SELECT max(id) FROM shop.orders WHERE id < " * 5 + "9" + ")" * 5
     assert lake.read_as(access(), f"SELECT {nested}").fetchall() == [(4,)]
+
+
+def test_an_answer_has_so_many_columns_at_most(lake: Lake) -> None:
+    """A hundred thousand kept a door's thread, and all others with it, for twenty seconds."""
+    wide = f"SELECT {', '.join(['1'] * 10_001)}"
+    for ask in (lambda: lake.read_as(access(), wide), lambda: lake.describe_as(access(), wide, ())):
+        with pytest.raises(StatementRefused, match="more columns than are answered"):
+            ask()
+    assert len(lake.read_as(access(), wide.removesuffix(", 1")).columns) == 10_000
+    assert len(lake.read_as(Access.owner(), wide).columns) == 10_001
 
 
 @pytest.mark.parametrize(

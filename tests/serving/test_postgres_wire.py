@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,34 @@ def test_one_long_query_blocks_no_other(url: str) -> None:
         assert thread.is_alive()
         slow.cancel_safe()
         thread.join()
+
+
+@pytest.mark.parametrize("number", ["12E+2", "1E+5", "12345678901234567890123456789012345678", "-0.05", "10000", "9.9E+20", "0E+3"])
+def test_a_numeric_parameter_is_the_number_it_is(url: str, number: str) -> None:
+    value = Decimal(number)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET headwater.dialect = duckdb")
+        for placeholder in ("%t", "%b"):
+            found = connection.execute(f"SELECT {placeholder} AS n, {placeholder} = {value:f} AS same".encode(), (value, value)).fetchone()
+            assert found == (value, True)
+
+
+def test_a_session_keeps_so_much_and_no_more(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        long = "x" * 12_000_000
+        connection.execute(f"PREPARE a AS SELECT length('{long}')".encode())
+        connection.execute(f"PREPARE b AS SELECT length('{long}')".encode())
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
+        assert caught.value.sqlstate == "53400"
+        connection.execute("DEALLOCATE a")
+        connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            connection.execute(f"SET my.long = '{'x' * 100_000}'".encode())
+        many = "; ".join(f"SET my.s{number} = 'x'" for number in range(1001))
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            connection.execute(many.encode())
+        connection.execute("SET my.s1 = 'y'")
 
 
 @pytest.mark.parametrize("what", ["messages.decode_parameter", "executing.split"])

@@ -43,6 +43,8 @@ class Principal:
     #: When it said who it is, and when that ends by itself.
     since: datetime | None = None
     until: datetime | None = None
+    #: Who really asks, where it is somebody else with the rights of this one.
+    asked_by: str | None = None
 
     @property
     def groups(self) -> frozenset[str]:

@@ -53,10 +53,15 @@ class Review:
 def uses_of(
     records: Iterable[Audited], policies: Policies, *, admins: frozenset[str] = frozenset(), services: frozenset[str] = frozenset()
 ) -> list[Use]:
-    """What was allowed by policy, each way once: of the owner nothing, since they need no right."""
+    """What was allowed by policy, each way once: of the owner nothing, since they need no right, nor of what the owner tried as somebody else.
+
+    An export uses the rights of its principal, whoever runs it.
+    """
     found: dict[tuple[object, ...], Use] = {}
     for record in records:
         if record.decision != "allowed" or record.action not in ACTIONS or not record.tables or record.principal in ("owner", "(unknown)"):
+            continue
+        if record.asked_by is not None and record.action != "export":
             continue
         columns: dict[str, set[str]] = {}
         for text in record.columns:

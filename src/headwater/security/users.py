@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -167,7 +167,7 @@ class Users(Accounts):
         if why is not None:
             raise self._refusal(row, door, address, why)
         principal = self._principal(row, rules, door, address, identity.groups, until=identity.expires_at)
-        self._let_in(principal, row)
+        self._let_in(principal, row, identity.groups)
         return principal
 
     def _bound_row(self, identity: Identity) -> Any:
@@ -281,12 +281,14 @@ class Users(Accounts):
             self._state.write(lambda connection: (connection.execute(used), connection.execute(came)))
         return principal
 
-    def _let_in(self, principal: Principal, row: Any) -> None:
-        """The audit first; then what the user's row remembers."""
+    def _let_in(self, principal: Principal, row: Any, claims: Sequence[str] | None = None) -> None:
+        """The audit first; then what the user's row remembers. `claims` are the groups that a provider named."""
         self._note("login", row.name, principal.door, principal.address, groups=principal.groups)
         now = self._now()
-        if row.failed_attempts or row.locked_until is not None or row.last_login_at is None or now - row.last_login_at >= _SEEN_EVERY:
-            self._update(row.name, {"failed_attempts": 0, "locked_until": None, "last_login_at": now})
+        is_new = row.failed_attempts or row.locked_until is not None or row.last_login_at is None or now - row.last_login_at >= _SEEN_EVERY
+        claimed = {} if claims is None else {"claimed_groups": list(claims), "claimed_at": now}
+        if is_new or (claims is not None and row.claimed_groups != list(claims)):
+            self._update(row.name, {"failed_attempts": 0, "locked_until": None, "last_login_at": now, **claimed})
 
     def _refusal(self, row: Any, door: Door, address: str | None, why: str, *, what: str = "login") -> AuthenticationFailed:
         """The error for people, once the audit has the reason."""

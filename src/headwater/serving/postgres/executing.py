@@ -36,7 +36,9 @@ _PREPARING_WORDS: Final = frozenset({"deallocate", "prepare", "execute"})
 _SESSION_WORDS: Final = (
     _TRANSACTION_WORDS | _CURSOR_WORDS | _PREPARING_WORDS | {"set", "show", "reset", "discard", "listen", "unlisten", "notify", "lock"}
 )
+#: Statements that one session keeps, and the characters of all of them.
 _MOST_PREPARED: Final = 10_000
+_MOST_PREPARED_CHARACTERS: Final = 32 * 2**20
 #: Characters of a query that is run again and again.
 _MOST_REMEMBERED: Final = 10_000
 _ALLOWED_WHEN_FAILED: Final = frozenset({"rollback", "abort", "commit", "end"})
@@ -282,7 +284,8 @@ class Session:
         """Raises WireError for a name that is taken, and when there are too many."""
         if name and name in self.prepared:
             raise WireError("42P05", f'prepared statement "{name}" already exists')
-        if len(self.prepared) >= _MOST_PREPARED:
+        characters = len(prepared.sql) + sum(len(one.sql) for one in self.prepared.values())
+        if len(self.prepared) >= _MOST_PREPARED or characters > _MOST_PREPARED_CHARACTERS:
             raise WireError("53400", "too many prepared statements", hint="Close some, or send DEALLOCATE ALL.")
         self.prepared[name] = prepared
 

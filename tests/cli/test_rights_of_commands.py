@@ -70,7 +70,7 @@ CALLS: Final[dict[str, tuple[list[str], str]]] = {
     "quarantine drop": (["shop.orders"], "refused"),
     "user add": (["zoe"], "refused"),
     "user list": ([], "refused"),
-    "user passwd": (["op"], "refused"),
+    "user passwd": (["sam"], "refused"),
     "user disable": (["op"], "refused"),
     "user enable": (["op"], "refused"),
     "user token": (["op"], "refused"),

@@ -16,6 +16,7 @@ from headwater.security.audit import AuditLog
 from headwater.security.audited import Audited
 from headwater.spec.policies import Policies
 
+GOOD = "correct horse battery"
 TOKEN = re.compile(r"hw_[0-9a-z]{12}_[0-9A-Za-z]{43}\n")
 
 
@@ -50,6 +51,28 @@ def test_users_are_added_listed_disabled_and_enabled(shop: Path, quick: None, hw
     state = (shop / ".headwater" / "state.sqlite").read_bytes()
     assert made.out.strip().encode() not in state
     assert b"correct horse" not in state
+
+
+def test_people_change_their_own_password_with_the_one_they_have(shop: Path, quick: None, hw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = hw(shop, "user", "add", "ada").out.strip()
+    hw(shop, "user", "add", "bea")
+    token = hw(shop, "user", "token", "ada").out.strip()
+    first = hw(shop, "user", "passwd", "ada", "--must-rotate").out.strip()
+    monkeypatch.setenv("HEADWATER_TOKEN", token)
+    for given, code in ((f"wrong\n{GOOD}\n", "HW-U001"), (f"{first}\nshort\n", "HW-U003"), (f"{first}\n{first}\n", "HW-U003"), (f"{GOOD}\n", "")):
+        said = hw(shop, "user", "passwd", "ada", "--password-stdin", input=given, expect=None)
+        assert code in said.err
+    assert "two lines on stdin" in hw(shop, "user", "passwd", "ada", expect=None).err, "a token alone changes nothing"
+    assert "administer users" in hw(shop, "user", "passwd", "bea", "--password-stdin", input=f"{first}\n{GOOD}\n", expect=None).err
+    hw(shop, "user", "passwd", "Ada", "--password-stdin", input=f"{first}\n{GOOD}\n")
+    monkeypatch.setenv("HEADWATER_TOKEN", "hw_000000000000_" + "x" * 43)
+    assert "HW-U001" in hw(shop, "user", "passwd", "bea", "--password-stdin", input=f"{GOOD}\n{GOOD}2\n", expect=None).err
+    hw(shop, "user", "passwd", "ada", "--password-stdin", input=f"{GOOD}\nanother good one\n")
+    monkeypatch.delenv("HEADWATER_TOKEN")
+    users = {one["name"]: one for one in hw(shop, "user", "list", "--json").json}
+    assert (users["ada"]["must_rotate"], users["ada"]["password"], users["bea"]["password"]) == (False, "own", "generated")
+    rows = hw(shop, "audit", "list", "--action", "password", "--format", "json").json
+    assert [(row["record"]["principal"], row["record"]["decision"]) for row in rows] == [("ada", "allowed"), ("ada", "allowed")]
 
 
 def test_tokens_are_shown_once_listed_by_id_and_revoked(shop: Path, quick: None, hw: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import urllib.error
@@ -46,6 +47,9 @@ FILES = {
     "sources/raw.yaml": "type: files\nstreams:\n  orders:\n    path: orders.csv\n    columns: {id: bigint, email: {labels: [pii.email]}}\n",
     "models/m/orders.sql": "-- headwater\n-- hot: true\n-- checks:\n--   - accepted_values: {column: email, values: [x], severity: warn}\n"
     "SELECT id, email, country FROM raw.orders\n",
+    "models/m/countries.sql": "-- headwater\n-- kind: view\nSELECT country, count(*) AS orders FROM m.orders GROUP BY country\n",
+    "models/m/today.sql": "-- headwater\n-- kind: view\nSELECT id, current_date AS today FROM m.orders\n",
+    "models/m/sampled.sql": "-- headwater\n-- kind: view\nSELECT id FROM m.orders USING SAMPLE 10 ROWS\n",
     "exports/out.yaml": "exports:\n  out: {table: m.orders, as: bot, key: [id], to: {files: {path: out}}}\n",
     "policies/all.yaml": POLICIES,
 }
@@ -110,6 +114,31 @@ def test_an_answer_that_one_has_is_no_answer_to_another(shop: Shop) -> None:
     assert {(code, told) for code, told, _ in hidden} == {(404, None)}
     assert len({body for _, _, body in hidden}) == 1
     assert shop.http("ann", "/v1/tables/m.orders?limit=1", If_None_Match=etag)[0] == 200
+
+
+def test_an_answer_stays_the_same_until_something_is_published_or_the_clock_is_asked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    minutes = itertools.count()
+    monkeypatch.setattr("headwater.api.serving._minute", lambda access: str(next(minutes)))
+
+    def stays(user: str, path: str) -> bool:
+        status, etag, _ = shop.http(user, path)
+        assert (status, etag is not None) == (200, True)
+        return shop.http(user, path, If_None_Match=str(etag))[0] == 304
+
+    assert stays("ada", "/v1/tables/m.orders?limit=1")
+    assert stays("ada", "/v1/tables/m.countries?country=eq.NO")
+    assert not stays("ada", "/v1/tables/m.today")
+    assert not stays("ada", "/v1/tables/m.sampled")
+    assert stays("ada", "/v1/tables/m.orders?email=eq.current_date"), "a value asks for nothing"
+    try:
+        shop.rules(POLICIES.replace("        unmask: [pii]\n", "        where: current_date < DATE '2100-01-01'\n"))
+        assert not stays("ada", "/v1/tables/m.orders?limit=1")
+        assert not stays("ada", "/v1/tables/m.countries"), "what it reads is filtered by the clock"
+    finally:
+        shop.rules(POLICIES)
+    _, etag, _ = shop.http("ada", "/v1/tables/m.orders?limit=1")
+    shop.project.run("m.orders", full_refresh=True)
+    assert shop.http("ada", "/v1/tables/m.orders?limit=1", If_None_Match=str(etag))[0] == 200
 
 
 @pytest.mark.parametrize("take", ["policies", "disable", "revoke"])

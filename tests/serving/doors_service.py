@@ -159,7 +159,7 @@ class PlainService:
     def tables(self, principal: Principal) -> tuple[Table, ...]:
         return self.tables_seen
 
-    def version(self, principal: Principal) -> str:
+    def version(self, principal: Principal, sql: str) -> str:
         return self.published
 
     def check(self) -> None:

@@ -74,6 +74,21 @@ def test_rows_come_as_arrow_as_rows_and_as_batches(client: headwater.Client, ser
 
 
 def test_parameters_of_every_kind_are_sent(client: headwater.Client) -> None:
+    exact = [
+        Decimal("1.50"),
+        Decimal("-0.1"),
+        Decimal(5),
+        Decimal("1E+3"),
+        Decimal("1E-20"),
+        Decimal(10**30),
+        Decimal("12345678901234567890.0123456789"),
+    ]
+    for given in exact:
+        (found,) = client.query("SELECT ?", [given]).rows()[0]
+        assert (type(found), found) == (Decimal, given)
+    for given in (Decimal("1E+60"), Decimal("1E-60"), Decimal("NaN"), Decimal(10**36) + Decimal("0.01")):
+        assert client.query("SELECT ?", [given]).rows() == [(str(given),)], "what no decimal holds goes as text"
+    assert client.query("SELECT list_sum(?)", [[Decimal("0.1"), Decimal("0.2")]]).rows() == [(Decimal("0.3"),)]
     values = [1, "x", None, True, 1.5, Decimal("0.1"), date(2024, 2, 29), datetime(2024, 1, 1, tzinfo=UTC), [1, 2], float("nan")]
     casts = (
         "$1::INT, $2, $3, $4::BOOL, $5::DOUBLE, $6::DECIMAL(3,1), $7::DATE, $8::TIMESTAMPTZ = '2024-01-01 00:00:00+00', $9::INT[], isnan($10::DOUBLE)"

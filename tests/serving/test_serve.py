@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -325,3 +326,29 @@ def test_a_list_of_texts_is_a_parameter_of_any(shop: Shop) -> None:
     sql = "SELECT id FROM m.orders WHERE country = ANY(%s) AND id = ANY(%s) ORDER BY id"
     with shop.postgres("sue") as connection:
         assert connection.execute(sql, (["NO", "DK"], [1, 2, 3])).fetchall() == [(1,), (3,)]
+
+
+def test_a_certificate_that_was_made_is_told_with_where_its_authority_lies(tmp_path: Path) -> None:
+    headwater(tmp_path, "init", "far")
+    folder = tmp_path / "far"
+    headwater(folder, "run")
+    headwater(folder, "user", "add", "ada")
+    log = folder / "serve.log"
+    ports = ["--pg-port", "0", "--flight-port", "0", "--http-port", "0"]
+    with log.open("w") as out:
+        process = subprocess.Popen([PROGRAM, "serve", "--host", "0.0.0.0", *ports], cwd=folder, stdout=out, stderr=out)
+    try:
+        port = _ports(log, process)["http"]
+        deadline = time.monotonic() + 60
+        while (found := re.search(r"to trust (\S+authority\.pem)", log.read_text())) is None:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        with urllib.request.urlopen(f"https://localhost:{port}/health", context=ssl.create_default_context(cafile=found[1])) as answer:
+            assert answer.status == 200
+        assert "fingerprint" in log.read_text()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(120) == 0
+        finally:
+            process.kill()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.api.asking import Asking
 from headwater.api.hot import HotKeeper
 from headwater.api.users import users_of
-from headwater.errors import UsageError
+from headwater.errors import HeadwaterError, UsageError
 from headwater.security.audit import new_query_id
 from headwater.security.audited import Audited
 from headwater.security.network import Turns
@@ -21,6 +21,7 @@ from headwater.serving.noting import refusals_noted
 from headwater.serving.server import OpenDoor, Running, serve_all
 from headwater.spec.policies import instant
 from headwater.storage.gate import VisibleColumn
+from headwater.transformation import clock_used, is_volatile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from headwater.security.scram import ScramSecret
     from headwater.security.users import Users
     from headwater.serving.session import Answer, Described, VisibleTable
+    from headwater.serving.tls import Certificate
     from headwater.spec.policies import Door
     from headwater.spec.project import ServeConfig
     from headwater.storage import Reading
@@ -159,10 +161,19 @@ class LakeService:
             for table in self._session.lake.tables_as(self._access(principal))
         ]
 
-    def version(self, principal: Principal) -> str | None:
-        """Changes with every commit, and with whatever the policies make of this principal now."""
+    def version(self, principal: Principal, sql: str) -> str | None:
+        """Changes with every commit, and with whatever the policies make of this principal now; each minute where the query goes by the clock."""
         access = self._access(principal)
-        return _word(self._session.lake.head(), *_rights(access), _minute(access))
+        head = self._session.lake.head()
+        return _word(head, *_rights(access), _minute(access) if self._is_moving(access, sql) else "")
+
+    def _is_moving(self, access: Access, sql: str) -> bool:
+        """Whether a query's rows may be others though nothing was committed: by the time, by chance, or as it reads the audit."""
+        try:
+            runs = self._session.lake.written_out_as(access, sql, macros=self._loaded.macros)
+            return runs is None or clock_used(runs.sql, runs.macros) != "" or is_volatile(runs.sql, runs.macros)
+        except HeadwaterError:
+            return True  # running it says why
 
     def rights(self, principal: Principal) -> str:
         """Changes with whatever the policies make of this principal now, and with each grant of theirs that begins or ends."""
@@ -236,7 +247,7 @@ def _turns_taken(access: Access) -> int:
 
 
 def _minute(access: Access) -> str:
-    """Filters and views may go by the clock, and an answer that is the same for a minute more is no loss."""
+    """An answer that goes by the clock, and is the same for a minute more, is no loss."""
     return f"{access.at:%Y-%m-%d %H:%M}"
 
 
@@ -254,6 +265,11 @@ class Server:
     @property
     def doors(self) -> tuple[OpenDoor, ...]:
         return self._running.doors
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """That of all doors; None without TLS."""
+        return self._running.certificate
 
     def reload(self, loaded: LoadedProject) -> None:
         """From the next query on, policies and definitions are those of `loaded`; queries that run end as they began."""

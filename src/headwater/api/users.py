@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headwater.errors import (
     ApprovalRefused,
     AuditBroken,
+    AuthenticationFailed,
     CommitConflict,
     LakeReadOnly,
     LakeUnavailable,
@@ -144,7 +145,8 @@ class Room:
 
 
 class UsersRoom(Room):
-    """`project.users`. Whoever HEADWATER_TOKEN says must be an administrator; without it, it is the owner who calls. Each change is audited."""
+    """`project.users`. Whoever HEADWATER_TOKEN says must be an administrator, but for `change_password`; without it, it is the owner who calls.
+    Each change is audited."""
 
     def add(
         self,
@@ -182,6 +184,27 @@ class UsersRoom(Room):
             made = users_of(self._loaded, state).passwd(name, password, must_rotate=must_rotate)
             self._note(state, caller, "user", f"passwd {name}")
             return made
+
+    def takes_old_password(self, name: str) -> bool:
+        """Whether the caller changes this password by `change_password` alone, which takes the old one: it is their own, and they administer nobody;
+        or their token isn't good any more, so that it says nothing of who they are. Raises ApprovalRefused for somebody else's."""
+        with self._state() as state:
+            try:
+                caller = self._caller(state)
+            except AuthenticationFailed:
+                return True
+            if not caller.may_administer and caller.name.lower() == name.lower():
+                return True
+            self._administrator(state, "administer users")
+            return False
+
+    def change_password(self, name: str, old: str, new: str) -> None:
+        """One's own, with the password one has, expired or not; no token takes its place. Sessions of the old one end.
+
+        Raises AuthenticationFailed, PasswordRefused. Audited.
+        """
+        with self._state() as state:
+            users_of(self._loaded, state).change_password(name, old, new, door="local")
 
     def disable(self, name: str) -> None:
         """Keeps a user out, and ends their sessions at their next statement. Raises UsageError."""

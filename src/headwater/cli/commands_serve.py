@@ -47,6 +47,10 @@ def serve(
         screen.note(f"{_NAMES[door.door]:<10} ready at {door.url}{'' if door.is_secure else '  (without TLS)'}")
 
     with project.serve(host=host, pg_port=pg_port, flight_port=flight_port, http_port=http_port, on_ready=told) as server:
+        made = server.certificate
+        if made is not None and made.authority is not None:
+            screen.note(f"the certificate was made here; clients must be told to trust {made.authority}")
+            screen.note(f"its SHA-256 fingerprint is {made.fingerprint}, and it ends on {made.ends:%Y-%m-%d}; serve: certificate takes one of yours")
         stopping = threading.Event()
 
         def stop(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +42,25 @@ def _password(is_given: bool) -> str | None:
     return line.rstrip("\r\n")
 
 
+def _old_and_new(name: str, is_given: bool) -> tuple[str, str]:
+    """The password that somebody has and the one they want: two lines of stdin, or asked for."""
+    if is_given:
+        old, new = (sys.stdin.readline().rstrip("\r\n") for _ in range(2))
+    elif sys.stdin.isatty():
+        old, new = getpass.getpass(f"the password of {name}: "), getpass.getpass("the new one: ")
+        if getpass.getpass("the new one again: ") != new:
+            raise errors.UsageError("the new password isn't the same both times", state="the password is as it was")
+    else:
+        old, new = "", ""
+    if not old or not new:
+        raise errors.UsageError(
+            "one's own password is changed with the one that is good now",
+            expected="two lines on stdin: the old one, the new one",
+            hint=f'printf \'%s\\n\' "$OLD" "$NEW" | headwater user passwd {name} --password-stdin',
+        )
+    return old, new
+
+
 def _show_once(what: str, secret: str) -> None:
     screen.note(f"{what}; it is shown this once, and can't be shown again:")
     screen.text(secret)
@@ -75,10 +95,18 @@ def user_passwd(
     must_rotate: Annotated[bool, typer.Option("--must-rotate", help="The user must change it before it is good for anything else.")] = False,
     password_stdin: PasswordOption = False,
 ) -> None:
-    """Give a user a new password.
+    """Give a user a new password, or change your own.
 
-    Unlocks them too. Sessions that began with the old one end at their next statement; tokens go on.
+    The owner and administrators set anybody's, and unlock them by it. By anybody else's token in HEADWATER_TOKEN it is their own, which is changed
+    with the one they have, expired or not: it is asked for, as is the new one, or --password-stdin reads both, a line each. Sessions that began with
+    the old one end at their next statement; tokens go on.
     """
+    if session.project.users.takes_old_password(name):
+        if must_rotate:
+            raise errors.UsageError("only the owner or an administrator says that a password must be changed")
+        session.project.users.change_password(name, *_old_and_new(name, password_stdin))
+        screen.note(f"{name} has the new password")
+        return
     made = session.project.users.passwd(name, _password(password_stdin), must_rotate=must_rotate)
     if made is not None:
         _show_once(f"the password of {name}", made)

@@ -80,7 +80,8 @@ class Users(Accounts):
         is_old = not row.password_is_generated and row.kind == "user" and self._passwords.is_expired(row.password_changed_at, self._now())
         if row.must_rotate or is_old:
             self._note("login", row.name, door, address, "the password must be changed")
-            raise PasswordExpired(f"the password of {row.name} must be changed first", hint=f"headwater user passwd {row.name}")
+            hint = f"headwater user passwd {row.name}: with the old one and {row.name}'s token in HEADWATER_TOKEN, or by an administrator"
+            raise PasswordExpired(f"the password of {row.name} must be changed first", hint=hint)
 
     def login_token(self, token: str, *, door: Door, address: str | None = None, name: str | None = None) -> Principal:
         """Who comes with a token, one of ours or a provider's; where a `name` is said too it must be that user's. Raises AuthenticationFailed."""

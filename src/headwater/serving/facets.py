@@ -11,9 +11,10 @@ from headwater.security.principals import Principal
 class Versioned(Protocol):
     """A service that knows when answers may have changed."""
 
-    def version(self, principal: Principal) -> str | None:
-        """A word that differs whenever a table may read otherwise for this principal: by what is published, by definitions, by policies, by a grant's
-        beginning or end. The same word means the same rows; None when it can't tell."""
+    def version(self, principal: Principal, sql: str) -> str | None:
+        """A word that differs whenever a query may be answered otherwise for this principal: by what is published, by definitions, by policies, by a
+        grant's beginning or end, by the time where the query, a view or a policy asks for it. The same word means the same rows; None when it can't
+        tell."""
         ...
 
 

@@ -123,8 +123,8 @@ class Current:
     def tables(self, principal: Principal) -> Sequence[VisibleTable]:
         return self.service.tables(principal)
 
-    def version(self, principal: Principal) -> str | None:
-        return self.service.version(principal) if isinstance(self.service, Versioned) else None
+    def version(self, principal: Principal, sql: str) -> str | None:
+        return self.service.version(principal, sql) if isinstance(self.service, Versioned) else None
 
     def rights(self, principal: Principal) -> str | None:
         return self.service.rights(principal) if isinstance(self.service, Accountable) else None

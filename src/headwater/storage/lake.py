@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headwater.storage.backup import BackupReport
     from headwater.storage.consistency import Inconsistency
     from headwater.storage.exported import DeadLetter, Exported
-    from headwater.storage.gate import Access, Described, Door, HotReport, LimitedDoors, VisibleTable
+    from headwater.storage.gate import Access, Described, Door, HotReport, LimitedDoors, VisibleTable, WrittenOut
     from headwater.storage.history import TableDiff, TableVersion
     from headwater.storage.maintenance import MaintenanceReport, Pin
     from headwater.storage.quarantine import QuarantinedRow
@@ -312,6 +312,11 @@ class Lake:
     ) -> Described:  # fmt: skip
         """Columns and parameters of a query; runs nothing. `parameter_types` are those known, in order; None where one isn't. Raises as `read_as`."""
         return self._door.describe(access, sql, parameter_types, macros)
+
+    def written_out_as(self, access: Access, sql: str, *, macros: Iterable[str] = ()) -> WrittenOut | None:
+        """What would run for `access` in place of a query, views and policies written out; None where that isn't all that its answer goes by. Runs
+        nothing, and isn't audited: it is for us, not to be shown. Raises as `read_as`, with all that is known."""
+        return self._door.written_out(access, sql, macros)
 
     def tables_as(self, access: Access, *, macros: Iterable[str] = ()) -> list[VisibleTable]:
         """The tables that `access` may select from, each with the columns it shows, by name."""

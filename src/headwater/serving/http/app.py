@@ -107,7 +107,7 @@ class HttpDoor:
         words = _words(request)
         page = plan_page(table, words, most_rows=self.limits.page, default_rows=min(self.limits.default_page, self.limits.page))
         headers = {"Vary": _VARY, "Cache-Control": "private, no-cache"}
-        version = await self._in_thread(self.service.version, principal) if isinstance(self.service, Versioned) else None
+        version = await self._in_thread(self.service.version, principal, page.sql) if isinstance(self.service, Versioned) else None
         if version is not None:
             headers["ETag"] = _etag(version, principal, str(table.name), words, format.media_type, repr(style))
             if _is_known(request.headers.get("if-none-match"), headers["ETag"]):

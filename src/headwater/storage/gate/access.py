@@ -63,6 +63,14 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenOut:
+    """A query with the views and policies that it reads by, and the CREATE MACRO statements of what these call."""
+
+    sql: str
+    macros: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VisibleColumn:
     """A column as a reader sees it: of the type its mask leaves."""
 

@@ -33,7 +33,7 @@ from headwater.spec.names import TableName
 from headwater.spec.policies import Action
 from headwater.storage.changes import Definition, TableState
 from headwater.storage.core import Core
-from headwater.storage.gate.access import Access, Described, Relationship, VisibleColumn, VisibleTable
+from headwater.storage.gate.access import Access, Described, Relationship, VisibleColumn, VisibleTable, WrittenOut
 from headwater.storage.gate.apart import Lease
 from headwater.storage.gate.files import FileLists
 from headwater.storage.gate.hot import HotTables
@@ -448,6 +448,17 @@ class Door:
         finally:
             place.release(is_done)
         raise query.told(failure)
+
+    def written_out(self, access: Access, sql: str, macros: Iterable[str]) -> WrittenOut | None:
+        """See `Lake.written_out_as`."""
+        place = _Place(self.standing, self.hot, self.files)
+        is_done = False
+        try:
+            plan = self._plan(access, sql, None, False, tuple(macros), place)
+            is_done = True
+            return None if plan.sql is None or plan.loads_audit else WrittenOut(plan.sql, plan.macros)
+        finally:
+            place.release(is_done)
 
     def tables(self, access: Access, macros: Iterable[str]) -> list[VisibleTable]:
         """See `Lake.tables_as`."""

@@ -15,6 +15,7 @@ from sqlglot.schema import MappingSchema
 
 from headwater.serving.postgres.catalog_sql import is_catalog_query, parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
+from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import KEPT_NAME, output_name
@@ -172,7 +173,7 @@ class _Translation:
             for scope in traverse_scope(self._tree):
                 qualified += self._qualify(scope)
             schema = MappingSchema(mapping, dialect="duckdb", normalize=False)
-            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres")
+            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres", expression_metadata=NUMBER_TYPES)
         except (sqlglot.errors.SqlglotError, KeyError, AttributeError):
             pass  # types stay unknown: rules that need them refuse
         for column in qualified:

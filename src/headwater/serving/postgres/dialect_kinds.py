@@ -12,6 +12,7 @@ from headwater.serving.postgres.refusal import Refused
 _T = exp.DataType.Type
 INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.BIGINT, _T.UTINYINT, _T.USMALLINT, _T.UINT, _T.UBIGINT, _T.INT128, _T.UINT128})
 SMALL_INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.UTINYINT, _T.USMALLINT})
+BIG_INTEGERS: Final = INTEGERS - SMALL_INTEGERS
 DECIMALS: Final = frozenset({_T.DECIMAL})
 FLOATS: Final = frozenset({_T.FLOAT, _T.DOUBLE})
 TEXTS: Final = frozenset({_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _T.NAME})

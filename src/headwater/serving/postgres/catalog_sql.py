@@ -226,6 +226,9 @@ def _cast(node: exp.Cast, context: Context) -> exp.Expr:
         return _object(inner, kind, context)
     if isinstance(inner, exp.Literal) and inner.is_string and node.to.is_type(exp.DataType.Type.ARRAY):
         return _array_literal(inner)
+    of_function = inner.this if isinstance(inner, exp.Cast) and inner.to.is_type(exp.DataType.Type.TEXT) else None
+    if node.to.is_type(exp.DataType.Type.UINT) and isinstance(of_function, exp.Literal) and not str(of_function.this).isdecimal():
+        raise WireError("42883", f'function "{of_function.this}" does not exist')  # 'name'::regproc::oid
     # a parameter's value is its own; x::regclass::oid is the number itself
     is_named = isinstance(inner, exp.Anonymous) and str(inner.this).lower() == "hw_regclass_name"
     if is_named and node.to.is_type(exp.DataType.Type.UINT, exp.DataType.Type.BIGINT):

@@ -145,7 +145,8 @@ class Session:
         if len(parsed) > 1:
             raise WireError("42601", "cannot insert multiple commands into a prepared statement")
         sql = parsed[0]
-        word = Words(sql).peek()
+        words = Words(sql)
+        word = words.peek()
         self.refuse_when_failed(sql)
         if word == "copy":
             copy = read_copy(sql)
@@ -154,6 +155,8 @@ class Session:
             return Prepared(sql, word)
         if word in _SESSION_WORDS:
             return Prepared(sql, word, (), None, None, self._columns_of(word, sql) if is_described else None)
+        if words.accept("alter", "user") or words.accept("alter", "role"):
+            raise WireError("0A000", "passwords and roles aren't changed in SQL", hint="headwater user passwd changes a password.")
         if word not in _QUERIES and self.settings.show("headwater.dialect") == "postgres":
             raise WireError("25006", f"cannot execute {word.upper()} here", hint="Tables change by headwater run alone; here they are read.")
         query = self._translated(sql)

@@ -50,3 +50,4 @@ CREATE MACRO hw_is_any(x, l) AS (list_contains(l, x));
 CREATE MACRO hw_encoding(e) AS (CASE e WHEN 6 THEN 'UTF8' ELSE '' END);
 CREATE MACRO hw_qualified(a, b) AS (hw_quote_ident(a) || '.' || hw_quote_ident(b));
 CREATE MACRO hw_parse_ident(n) AS (string_split(replace(n, '"', ''), '.'));
+CREATE MACRO hw_size_pretty(n) AS (CASE WHEN abs(n) < 10240 THEN n::BIGINT || ' bytes' WHEN n IS NOT NULL THEN error('pg_size_pretty knows sizes below 10240') END);

@@ -413,6 +413,13 @@ def _formatted(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     return exp.Anonymous(this="concat", expressions=[part for part in parts if part != exp.Literal.string("")] or [exp.Literal.string("")])
 
 
+def _unknown(name: str) -> _Maker:
+    def maker(arguments: list[exp.Expr], context: Context) -> exp.Expr:
+        raise WireError("0A000", f"function {name} isn't known here")
+
+    return maker
+
+
 _FUNCTIONS: Final[dict[str, _Maker]] = {
     "format_type": _renamed("hw_format_type", 2),
     "pg_table_is_visible": lambda arguments, context: exp.func("hw_table_is_visible", arguments[0], _path(context, False)),
@@ -440,17 +447,18 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_get_indexdef": _index_definition,
     "pg_get_userbyid": _renamed("hw_role_name", 1),
     "pg_encoding_to_char": _renamed("hw_encoding", 1),
+    "pg_typeof": _unknown("pg_typeof"),
     "pg_relation_size": _constant(0),
     "pg_table_size": _constant(0),
     "pg_total_relation_size": _constant(0),
     "pg_indexes_size": _constant(0),
     "pg_database_size": _constant(0),
-    "pg_size_pretty": _constant("0 bytes"),
+    "pg_size_pretty": _renamed("hw_size_pretty", 1),
     "pg_relation_is_publishable": _constant(False),
     "pg_is_in_recovery": _constant(False),
     "pg_is_other_temp_schema": _constant(False),
     "pg_my_temp_schema": _constant(0),
-    "pg_backend_pid": _constant(0),
+    "pg_backend_pid": lambda arguments, context: exp.Literal.number(context.number),
     "pg_cancel_backend": _constant(False),
     "pg_terminate_backend": _constant(False),
     "aclexplode": _renamed("hw_aclexplode", 1),

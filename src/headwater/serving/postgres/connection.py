@@ -142,6 +142,7 @@ class Connection:
             raise WireError("3D000", f'database "{database}" does not exist', hint=f"The database here is {self._server.service.name}.")
         self._output.send(codec.message(b"R", struct.pack("!i", 0)))
         session = self._session = Session(self._server.service, self._server.catalogs, principal, chosen, user)
+        session.number = self.number
         messages = Messages(session, self._output, self._server.encoder, partial(self._work, session))
         messages.report()
         for text in chosen.notices:

@@ -234,7 +234,7 @@ def _cast(node: exp.Expr) -> exp.Expr:
         raise Refused("an array written as a text; write ARRAY[..]")
     if to.this in INTEGERS and isinstance(of, exp.Literal) and of.is_string and not re.fullmatch(r"\s*[+-]?\d+\s*", str(of.this)):
         raise Refused("this text as an integer")
-    if to.this in INTEGERS and not isinstance(of, exp.Literal) and (of_kind(of, TEXTS) or not is_known(of)) and not _is_parameter(of):
+    if to.this in INTEGERS and not isinstance(of, exp.Literal) and (of_kind(of, TEXTS) or not is_known(of)) and not _is_open(of):
         if of_kind(of, TEXTS):
             return node  # what is no integer fails, but '1.5', which DuckDB rounds
         raise Refused("a cast to an integer of something whose type isn't known")
@@ -243,8 +243,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _is_parameter(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Parameter)
+def _is_open(node: exp.Expr) -> bool:
+    return isinstance(node, (exp.Parameter, exp.Null))
 
 
 def _to_text(node: exp.Cast) -> exp.Expr:

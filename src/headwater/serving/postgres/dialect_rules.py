@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
@@ -60,8 +61,6 @@ NODES: Final = frozenset(
         "Exists",
         "Any",
         "All",
-        "Add",
-        "Mul",
         "Neg",
         "Case",
         "If",
@@ -79,7 +78,6 @@ NODES: Final = frozenset(
         "Window",
         "WindowSpec",
         "Filter",
-        "WithinGroup",
         "Count",
         "Max",
         "Min",
@@ -105,7 +103,6 @@ NODES: Final = frozenset(
         "CovarPop",
         "CovarSamp",
         "Lower",
-        "Upper",
         "Length",
         "Reverse",
         "Repeat",
@@ -121,6 +118,7 @@ NODES: Final = frozenset(
         "Ceil",
         "Floor",
         "Pi",
+        "Rand",
         "Degrees",
         "Radians",
         "Sin",
@@ -140,7 +138,6 @@ NODES: Final = frozenset(
         "Escape",
         "Array",
         "ArrayAgg",
-        "ExplodingGenerateSeries",
         "Grouping",
         "GroupingSets",
         "Rollup",
@@ -178,6 +175,9 @@ RULES: Final[dict[str, Rule]] = {
     **NUMBER_RULES,
     **TEXT_RULES,
     **TIME_RULES,
+    **CALL_RULES,
+    "Cast": with_seconds(NUMBER_RULES["Cast"]),
+    "hw_kept_to_timestamp()": with_epoch(TIME_RULES["hw_kept_to_timestamp()"]),
     "LimitOptions": _fetched,
     "Lock": _locked,
     "Ordered": _order,

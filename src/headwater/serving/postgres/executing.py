@@ -113,6 +113,8 @@ class Session:
         self.settings = settings
         self.user = user
         self.attention = Attention()
+        #: Of its connection.
+        self.number = 0
         self.status = b"I"
         #: Statements by name, those of the protocol's Parse among them.
         self.prepared: dict[str, Prepared] = {}
@@ -179,6 +181,7 @@ class Session:
             setting=self.settings.get,
             configure=self.settings.set,
             groups=tuple(sorted(self._principal.groups)),
+            number=self.number,
         )
 
     def tables(self) -> Sequence[VisibleTable]:

@@ -104,12 +104,11 @@ def test_constants_are_numerics(both: Both, expressions: str) -> None:
         "FROM {s}.facts GROUP BY kind ORDER BY kind",
         "SELECT id, avg(price) over (order by id), avg(id) over (partition by kind), sum(big) over (order by id) / 3 FROM {s}.facts ORDER BY id",
         "SELECT avg(price) filter (where flag), avg(price) filter (where id < 0), avg(price / 3), sum(price / 3) FROM {s}.facts",
-        "SELECT round(stddev(price), 2), round(var_pop(id), 1), floor(variance(small) * 10), percentile_cont(0.5) within group (order by price) "
-        "FROM {s}.facts",
+        "SELECT round(stddev(price), 2), round(var_pop(id), 1), floor(variance(small) * 10) FROM {s}.facts",
         "SELECT f.kind, round(sum(f.id) * 0.5), sum(f.price) / 3 FROM {s}.facts f "
         "GROUP BY f.kind HAVING sum(f.price) / count(*) > 0.5 ORDER BY avg(f.price), 1",
         "SELECT round(x / n, 2), x / n FROM (SELECT kind, sum(price) AS x, count(*) AS n FROM {s}.facts GROUP BY kind) t ORDER BY kind",
-        "SELECT price / id, count(*) FROM {s}.facts GROUP BY price / id ORDER BY 1",
+        "SELECT price / id, count(*) FROM {s}.facts GROUP BY price / id ORDER BY price / id",
         "SELECT id FROM {s}.facts WHERE price / 0.01 = 100 * price AND price / id >= 0.5 ORDER BY id",
         "SELECT round(avg(price), 2) AS r FROM {s}.facts WHERE id IN (SELECT customer FROM {s}.facts WHERE price / 3 > 1.5)",
     ],

@@ -14,6 +14,7 @@ from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import name_outputs
+from headwater.serving.postgres.reading import is_cte
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
@@ -41,14 +42,6 @@ _TYPE_WORDS: Final = {
 }
 
 
-def is_catalog_query(sql: str) -> bool:
-    """Whether a text asks for the catalog or for nothing but the session itself."""
-    words = {text.strip('"').lower() for kind, text, _ in tokens(sql) if kind in ("word", "quoted")}
-    if words & {"pg_catalog", "information_schema"} or any(word.startswith("pg_") for word in words):
-        return True
-    return "from" not in words and bool(words & _SESSION_WORDS)
-
-
 _TYPED_PARAMETER: Final = re.compile(r'\$(\d+)\s*::\s*(?:pg_catalog\.)?"?(\w+)"?\s*(\[\s*\])?', re.IGNORECASE)
 
 
@@ -62,40 +55,6 @@ def parameter_oids(sql: str) -> dict[int, int]:
         if one is not None:
             found[int(number)] = one.array if is_array else one.oid
     return found
-
-
-_SESSION_WORDS: Final = frozenset(
-    [
-        "version",
-        "current_schema",
-        "current_schemas",
-        "current_database",
-        "current_catalog",
-        "current_user",
-        "session_user",
-        "user",
-        "current_role",
-        "current_setting",
-        "set_config",
-        "to_regclass",
-        "to_regtype",
-        "regclass",
-        "regtype",
-        "regnamespace",
-        "format_type",
-        "has_schema_privilege",
-        "has_table_privilege",
-        "has_database_privilege",
-        "has_column_privilege",
-        "obj_description",
-        "col_description",
-        "inet_server_addr",
-        "inet_server_port",
-        "txid_current",
-        "getdatabaseencoding",
-        "quote_ident",
-    ]
-)
 
 
 def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str:
@@ -179,7 +138,7 @@ def _glued(parts: Sequence[str]) -> str:
 
 def _translated(node: exp.Expr, context: Context, values: Sequence[Any] | None) -> exp.Expr:
     if isinstance(node, exp.Table):
-        return _table(node)
+        return node if is_cte(node) else _table(node)
     if isinstance(node, exp.Column):
         return _column(node, context)
     if isinstance(node, exp.Parameter):
@@ -267,6 +226,9 @@ def _cast(node: exp.Cast, context: Context) -> exp.Expr:
         return _object(inner, kind, context)
     if isinstance(inner, exp.Literal) and inner.is_string and node.to.is_type(exp.DataType.Type.ARRAY):
         return _array_literal(inner)
+    of_function = inner.this if isinstance(inner, exp.Cast) and inner.to.is_type(exp.DataType.Type.TEXT) else None
+    if node.to.is_type(exp.DataType.Type.UINT) and isinstance(of_function, exp.Literal) and not str(of_function.this).isdecimal():
+        raise WireError("42883", f'function "{of_function.this}" does not exist')  # 'name'::regproc::oid
     # a parameter's value is its own; x::regclass::oid is the number itself
     is_named = isinstance(inner, exp.Anonymous) and str(inner.this).lower() == "hw_regclass_name"
     if is_named and node.to.is_type(exp.DataType.Type.UINT, exp.DataType.Type.BIGINT):
@@ -451,6 +413,13 @@ def _formatted(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     return exp.Anonymous(this="concat", expressions=[part for part in parts if part != exp.Literal.string("")] or [exp.Literal.string("")])
 
 
+def _unknown(name: str) -> _Maker:
+    def maker(arguments: list[exp.Expr], context: Context) -> exp.Expr:
+        raise WireError("0A000", f"function {name} isn't known here")
+
+    return maker
+
+
 _FUNCTIONS: Final[dict[str, _Maker]] = {
     "format_type": _renamed("hw_format_type", 2),
     "pg_table_is_visible": lambda arguments, context: exp.func("hw_table_is_visible", arguments[0], _path(context, False)),
@@ -478,17 +447,18 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_get_indexdef": _index_definition,
     "pg_get_userbyid": _renamed("hw_role_name", 1),
     "pg_encoding_to_char": _renamed("hw_encoding", 1),
+    "pg_typeof": _unknown("pg_typeof"),
     "pg_relation_size": _constant(0),
     "pg_table_size": _constant(0),
     "pg_total_relation_size": _constant(0),
     "pg_indexes_size": _constant(0),
     "pg_database_size": _constant(0),
-    "pg_size_pretty": _constant("0 bytes"),
+    "pg_size_pretty": _renamed("hw_size_pretty", 1),
     "pg_relation_is_publishable": _constant(False),
     "pg_is_in_recovery": _constant(False),
     "pg_is_other_temp_schema": _constant(False),
     "pg_my_temp_schema": _constant(0),
-    "pg_backend_pid": _constant(0),
+    "pg_backend_pid": lambda arguments, context: exp.Literal.number(context.number),
     "pg_cancel_backend": _constant(False),
     "pg_terminate_backend": _constant(False),
     "aclexplode": _renamed("hw_aclexplode", 1),

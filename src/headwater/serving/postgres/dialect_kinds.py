@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.output_names import FUNCTION_NAMES
 from headwater.serving.postgres.refusal import Refused
 
 _T = exp.DataType.Type
@@ -19,6 +20,7 @@ TEXTS: Final = frozenset({_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _
 DATES: Final = frozenset({_T.DATE, _T.DATE32})
 TIMESTAMPS: Final = frozenset({_T.TIMESTAMP, _T.TIMESTAMPTZ, _T.TIMESTAMPNTZ, _T.DATETIME, _T.TIMESTAMPLTZ})
 ZONED: Final = frozenset({_T.TIMESTAMPTZ, _T.TIMESTAMPLTZ})
+LISTS: Final = frozenset({_T.ARRAY, _T.LIST})
 INTERVALS: Final = frozenset({_T.INTERVAL})
 
 Rule = Callable[[exp.Expr], exp.Expr]
@@ -48,4 +50,5 @@ def no_more(node: exp.Expr, *allowed: str) -> None:
     """Refuses arguments that a rule doesn't know."""
     for name, value in node.args.items():
         if value and name not in allowed:
-            raise Refused(f"{node.key} with {name.replace('_', ' ')} isn't known here")
+            word = FUNCTION_NAMES.get(type(node).__name__, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
+            raise Refused(f"{word} with {name.replace('_', ' ')} isn't known here")

@@ -177,16 +177,6 @@ def _deviation(node: exp.Expr) -> exp.Expr:
     return _around(node, as_numeric)
 
 
-def _within_group(node: exp.Expr) -> exp.Expr:
-    """percentile_cont is of double precision; of a DECIMAL it would be rounded to its scale."""
-    if isinstance(node.this, exp.PercentileCont):
-        for item in node.args["expression"].expressions:
-            of = item.this if isinstance(item, exp.Ordered) else item
-            if of_kind(of, INTEGERS | DECIMALS):
-                of.replace(typed(of.copy(), "double"))
-    return node
-
-
 def _with_innermost(whole: exp.Expr, aggregate: exp.Expr) -> exp.Expr:
     """FILTER and OVER around another aggregate."""
     if isinstance(whole, exp.Avg):
@@ -332,7 +322,7 @@ def _cast(node: exp.Expr) -> exp.Expr:
         raise Refused("an array written as a text; write ARRAY[..]")
     if to.this in INTEGERS and isinstance(of, exp.Literal) and of.is_string and not re.fullmatch(r"\s*[+-]?\d+\s*", str(of.this)):
         raise Refused("this text as an integer")
-    if to.this in INTEGERS and not isinstance(of, exp.Literal) and (of_kind(of, TEXTS) or not is_known(of)) and not _is_parameter(of):
+    if to.this in INTEGERS and not isinstance(of, exp.Literal) and (of_kind(of, TEXTS) or not is_known(of)) and not _is_open(of):
         if of_kind(of, TEXTS):
             return node  # what is no integer fails, but '1.5', which DuckDB rounds
         raise Refused("a cast to an integer of something whose type isn't known")
@@ -341,8 +331,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _is_parameter(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Parameter)
+def _is_open(node: exp.Expr) -> bool:
+    return isinstance(node, (exp.Parameter, exp.Null))
 
 
 def _to_text(node: exp.Cast) -> exp.Expr:
@@ -428,7 +418,6 @@ NUMBER_RULES: Final[dict[str, Rule]] = {
     "Sum": _sum,
     "Avg": _avg,
     **dict.fromkeys(("Stddev", "StddevSamp", "StddevPop", "Variance", "VariancePop"), _deviation),
-    "WithinGroup": _within_group,
     "Round": _round,
     "Trunc": _trunc,
     "Cast": _cast,

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_number, with_seconds
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
@@ -96,7 +97,6 @@ NODES: Final = frozenset(
         "CovarPop",
         "CovarSamp",
         "Lower",
-        "Upper",
         "Length",
         "Reverse",
         "Repeat",
@@ -110,6 +110,7 @@ NODES: Final = frozenset(
         "Ceil",
         "Floor",
         "Pi",
+        "Rand",
         "Degrees",
         "Radians",
         "Sin",
@@ -129,7 +130,6 @@ NODES: Final = frozenset(
         "Escape",
         "Array",
         "ArrayAgg",
-        "ExplodingGenerateSeries",
         "Grouping",
         "GroupingSets",
         "Rollup",
@@ -166,6 +166,11 @@ RULES: Final[dict[str, Rule]] = {
     **NUMBER_RULES,
     **TEXT_RULES,
     **TIME_RULES,
+    **CALL_RULES,
+    "Add": with_number(NUMBER_RULES["Add"]),
+    "Mul": with_number(NUMBER_RULES["Mul"]),
+    "Cast": with_seconds(NUMBER_RULES["Cast"]),
+    "hw_kept_to_timestamp()": with_epoch(TIME_RULES["hw_kept_to_timestamp()"]),
     "LimitOptions": _fetched,
     "Lock": _locked,
     "Ordered": _order,

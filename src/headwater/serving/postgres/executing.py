@@ -113,6 +113,8 @@ class Session:
         self.settings = settings
         self.user = user
         self.attention = Attention()
+        #: Of its connection.
+        self.number = 0
         self.status = b"I"
         #: Statements by name, those of the protocol's Parse among them.
         self.prepared: dict[str, Prepared] = {}
@@ -121,7 +123,7 @@ class Session:
         self._principal = principal
         self._savepoints: list[str] = []
         self._cursors: dict[str, Cursor] = {}
-        self._tables: tuple[float, Sequence[VisibleTable]] | None = None
+        self._tables: tuple[float, Principal, Sequence[VisibleTable]] | None = None
 
     # -- preparing ---------------------------------------------------------------------------------------------------
 
@@ -145,7 +147,8 @@ class Session:
         if len(parsed) > 1:
             raise WireError("42601", "cannot insert multiple commands into a prepared statement")
         sql = parsed[0]
-        word = Words(sql).peek()
+        words = Words(sql)
+        word = words.peek()
         self.refuse_when_failed(sql)
         if word == "copy":
             copy = read_copy(sql)
@@ -154,6 +157,8 @@ class Session:
             return Prepared(sql, word)
         if word in _SESSION_WORDS:
             return Prepared(sql, word, (), None, None, self._columns_of(word, sql) if is_described else None)
+        if words.accept("alter", "user") or words.accept("alter", "role"):
+            raise WireError("0A000", "passwords and roles aren't changed in SQL", hint="headwater user passwd changes a password.")
         if word not in _QUERIES and self.settings.show("headwater.dialect") == "postgres":
             raise WireError("25006", f"cannot execute {word.upper()} here", hint="Tables change by headwater run alone; here they are read.")
         query = self._translated(sql)
@@ -176,13 +181,14 @@ class Session:
             setting=self.settings.get,
             configure=self.settings.set,
             groups=tuple(sorted(self._principal.groups)),
+            number=self.number,
         )
 
     def tables(self) -> Sequence[VisibleTable]:
-        now = time.monotonic()
-        if self._tables is None or now - self._tables[0] > _TABLES_AGE:
-            self._tables = (now, self._service.tables(self._who()))
-        return self._tables[1]
+        now, who = time.monotonic(), self._who()
+        if self._tables is None or self._tables[1] != who or now - self._tables[0] > _TABLES_AGE:
+            self._tables = (now, who, self._service.tables(who))
+        return self._tables[2]
 
     def _who(self) -> Principal:
         return replace(self._principal, purpose=self.settings.show("headwater.purpose") or None)
@@ -190,6 +196,10 @@ class Session:
     def _inferred(self, query: Translated, oids: Sequence[int], count: int) -> list[int]:
         """What the client leaves open is taken from the service, then from where in the query a parameter stands; at last it is text."""
         found = [oids[place] if place < len(oids) else 0 for place in range(max(count, len(oids)))]
+        for place, oid in enumerate(found):
+            named = query.parameters.get(place + 1, "")
+            if oid == 0 and named.endswith("[]"):
+                found[place] = pg.wire_type(named).oid  # of ANY (array): the service would take it for one element
         if query.is_catalog:
             said: Sequence[str] = ()
         else:

@@ -79,6 +79,7 @@ def test_explain_tells_grant_mask_filter_and_end(shop: Path, hw: Any) -> None:
     said = lines(hw(shop, "access", "explain", "ada", "staging.people", "--purpose", "churn").out)
     assert said == [
         "ada sees staging.people",
+        "there is no user ada yet: this is what the policies alone say",
         "in the group analysts (policy): analyst",
         "COLUMN LABELS SEEN",
         "id - in clear where land = 'NO'",
@@ -104,10 +105,11 @@ def test_explain_of_one_column(shop: Path, hw: Any) -> None:
 def test_explain_says_why_nothing_is_seen(shop: Path, hw: Any) -> None:
     assert lines(hw(shop, "access", "explain", "ada", "staging.people", expect=1).out) == [
         "ada sees nothing of staging.people",
+        "there is no user ada yet: this is what the policies alone say",
         "in the group analysts (policy): analyst",
         "role analyst: select staging.people: needs the purpose churn",
     ]
-    assert lines(hw(shop, "access", "explain", "bob", "marts.lands", expect=1).out)[1:] == [
+    assert lines(hw(shop, "access", "explain", "bob", "marts.lands", expect=1).out)[2:] == [
         "in no group, so without a role",
         "no grant covers it: denied",
     ]
@@ -165,8 +167,8 @@ def test_lint_finds_masks_that_meet_on_a_column_and_are_equally_specific(shop: P
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     for folder in (shop, tmp_path):  # with a lake and without
-        found = [problem for problem in hw(folder, "lint", "--json").json if problem["rule"] == "conflicting-masks"]
-        assert [(problem["path"], problem["line"], problem["severity"]) for problem in found] == [("policies/p.yaml", 11, "warning")]
+        found = [problem for problem in hw(folder, "lint", "--json", expect=2).json if problem["rule"] == "conflicting-masks"]
+        assert [(problem["path"], problem["line"], problem["severity"]) for problem in found] == [("policies/p.yaml", 11, "error")]
         assert "staging.people.both" in found[0]["message"]
         assert "the stricter, generalise(year), is applied" in found[0]["message"]
     policies = tmp_path / "policies" / "p.yaml"

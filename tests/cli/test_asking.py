@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import headwater
+from headwater.api.users import open_state
+from headwater.state import tables as t
 
 POLICIES = """\
 roles:
@@ -115,3 +119,33 @@ def test_without_users_nothing_is_audited_and_the_owner_reads_all(shop: Path, hw
     hw(shop, "run")
     hw(shop, "query", "FROM shop.customers")
     assert hw(shop, "query", "SELECT count(logged_at) AS n FROM headwater.audit", "--json").json == [{"n": 0}]
+
+
+def test_what_the_owner_tries_as_somebody_is_audited_as_the_owners(guarded: Path, hw: Any) -> None:
+    hw(guarded, "query", "FROM shop.customers", "--as", "ada")
+    asked = "SELECT principal, asked_by FROM headwater.audit WHERE action = 'select' ORDER BY seq LIMIT 1"
+    assert hw(guarded, "query", asked, "--json").json == [{"principal": "ada", "asked_by": "owner"}]
+    assert "owner as ada" in hw(guarded, "audit", "list", "--user", "owner", "--action", "select").out
+    assert hw(guarded, "access", "review", "--json").json["uses"] == 0
+    hw(guarded, "user", "disable", "ada")
+    assert "ada is disabled" in hw(guarded, "query", "FROM shop.customers", "--as", "ada", expect=2).err
+
+
+def test_the_groups_that_a_provider_named_are_shown_as_of_that_login(guarded: Path, hw: Any) -> None:
+    hw(guarded, "user", "add", "olga@example.com", "--oidc")
+    with headwater.open(guarded) as project, closing(open_state(project._loaded)) as state:
+        claimed = {"claimed_groups": ["analysts", "strangers"], "claimed_at": state.clock()}
+        state.write(lambda connection: connection.execute(sa.update(t.users).where(t.users.c.name == "olga@example.com").values(claimed)))
+    said = hw(guarded, "access", "explain", "OLGA@example.com", "shop.customers").out
+    assert "olga@example.com sees shop.customers" in said
+    assert "in the group analysts (oidc, as of the login at 20" in said
+    assert "analysts (oidc, 20" in hw(guarded, "user", "list").out
+    assert len(hw(guarded, "query", "FROM shop.customers", "--as", "olga@example.com", "--json").json) == 2
+
+
+def test_explain_says_who_is_unknown_and_who_administers(guarded: Path, hw: Any) -> None:
+    hw(guarded, "user", "add", "root", "--admin")
+    hw(guarded, "user", "disable", "ada")
+    assert "there is no user zed yet" in hw(guarded, "access", "explain", "zed", "shop.customers", expect=1).out
+    assert "an administrator" in hw(guarded, "access", "explain", "root", "shop.customers", expect=1).out
+    assert "disabled: nothing" in hw(guarded, "access", "explain", "ada", "shop.customers").out

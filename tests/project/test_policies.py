@@ -40,7 +40,7 @@ roles:
         until: 2026-12-31
         purpose: [churn]
       - run: [marts.people, marts.salaries]
-    limits: {rows: 1000, seconds: 2.5, memory: 512MB}
+    limits: {rows: 1000, bytes: 1MB, seconds: 2.5, memory: 512MB}
   support:
     grants:
       - select: shop.*
@@ -94,6 +94,7 @@ def test_every_word_of_the_format_is_read(write):
     assert (third.action, [str(pattern) for pattern in third.on]) == ("run", ["marts.people", "marts.salaries"])
     assert policies.roles["analyst"].limits.rows == 1000
     assert policies.roles["analyst"].limits.memory == 512_000_000
+    assert policies.roles["analyst"].limits.bytes == 1_000_000
     assert str(policies.roles["support"].grants[1].on[0]) == "label pii"
     assert policies.groups["analysts"].members == ("ada",)
     assert policies.masks == {

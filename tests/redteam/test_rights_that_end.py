@@ -137,10 +137,11 @@ def test_no_more_rows_come_once_the_rights_they_began_by_are_gone(shop: Shop, ta
                 with pytest.raises(psycopg.Error) as caught:
                     cursor.fetchmany(2)
                 assert ("has changed since" if take == "policies" else "session has ended") in str(caught.value)
+                assert caught.value.sqlstate == ("55000" if take == "policies" else "28000")
                 if take == "policies":
                     assert prepared.execute(sql, prepare=True).fetchone() == (1, "***")
                 else:
-                    with pytest.raises(psycopg.Error):
+                    with pytest.raises(psycopg.errors.InvalidAuthorizationSpecification):
                         prepared.execute(sql, prepare=True)
                 assert shop.http("ada", "/v1/tables/m.orders?limit=1", If_None_Match=etag)[0] == (200 if take == "policies" else 401)
             finally:

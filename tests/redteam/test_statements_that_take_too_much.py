@@ -15,8 +15,8 @@ from kit import access, fill
 from lakes import make_place
 
 from headwater.engine import Engine
-from headwater.errors import HeadwaterError
-from headwater.storage import Lake
+from headwater.errors import HeadwaterError, StatementRefused
+from headwater.storage import Access, Lake
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
@@ -59,6 +59,16 @@ def test_wide_statements_and_those_of_people_are_not_refused(lake: Lake) -> None
     assert lake.read_as(access(), f"SELECT {' + '.join(['id'] * 60)} FROM shop.orders WHERE id = 2").fetchall() == [(120,)]
     nested = "(SELECT max(id) FROM shop.orders WHERE id < " * 5 + "9" + ")" * 5
     assert lake.read_as(access(), f"SELECT {nested}").fetchall() == [(4,)]
+
+
+def test_an_answer_has_so_many_columns_at_most(lake: Lake) -> None:
+    """A hundred thousand kept a door's thread, and all others with it, for twenty seconds."""
+    wide = f"SELECT {', '.join(['1'] * 10_001)}"
+    for ask in (lambda: lake.read_as(access(), wide), lambda: lake.describe_as(access(), wide, ())):
+        with pytest.raises(StatementRefused, match="more columns than are answered"):
+            ask()
+    assert len(lake.read_as(access(), wide.removesuffix(", 1")).columns) == 10_000
+    assert len(lake.read_as(Access.owner(), wide).columns) == 10_001
 
 
 @pytest.mark.parametrize(
@@ -109,6 +119,36 @@ def test_thousands_of_conditions_are_translated_in_their_time(url: str) -> None:
         started = time.process_time()
         assert connection.execute(f"SELECT count(*) FROM shop.orders WHERE {ors}".encode()).fetchone() == (1,)
         assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("sql", "states"),
+    [
+        ("SELECT " + "(SELECT " * 30 + "1" + ")" * 30 + " FROM pg_class", ("42501",)),
+        ("SELECT " + "1 + " * 900 + "1 FROM pg_class", ("42501",)),
+        ("SELECT " + ", ".join(["1"] * 30_000) + " FROM pg_class LIMIT 0", (None,)),
+        ("SELECT 1 FROM pg_class WHERE 1 IN (" + ", ".join(["pg_backend_pid()"] * 30_000) + ") LIMIT 0", (None,)),
+        ("SELECT " + ", ".join(["1"] * 30_000) + " LIMIT 0", (None,)),
+        ("SELECT 1 WHERE 1 IN (" + ", ".join(["7 / 2"] * 30_000) + ")", (None,)),
+        ("SELECT " + ", ".join(["ltrim('a')"] * 20_000) + " LIMIT 0", (None,)),
+        (" UNION ALL ".join(["SELECT 1"] * 10_000), ("54001",)),
+        ("SELECT 1 FROM " + ", ".join(f"shop.orders o{number}" for number in range(10_000)), ("54001",)),
+        ("SELECT 1 " + "/* " * 5_000_000, ("42601",)),
+        ("SELECT " + "1," * 8_000_000 + "1", ("54001",)),
+        ("SELECT length('" + "''" * 500_000 + "')", (None,)),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_long_statements_are_read_in_their_time_or_refused(url: str, sql: str, states: tuple[str | None, ...]) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        started = time.process_time()
+        state = None
+        try:
+            connection.execute(sql.encode())
+        except psycopg.Error as error:
+            state = error.sqlstate
+        assert state in states
+        assert time.process_time() - started < 40
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process takes")

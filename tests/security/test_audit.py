@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +74,24 @@ def test_rows_read_back_as_they_were_written_and_the_chain_is_sound(audit: Audit
     found = audit.verify(ten)
     assert found.is_sound
     assert (found.rows, found.anchors, found.anchored_seq) == (10, 2, 10)
+
+
+def test_who_really_asked_is_part_of_the_chain_and_rows_without_it_have_the_hash_they_always_had(
+    store: StateStore, audit: AuditLog, clock: Clock
+) -> None:
+    audit.append(record(clock, 1))
+    audit.append(record(clock, 2, asked_by="owner"))
+    with store._database.engine.connect() as connection:
+        row = dict(connection.execute(sa.select(t.audit).where(t.audit.c.seq == 1)).mappings().one())
+    values = {name: row[name] for name in row if name not in ("hash", "asked_by")} | {"at": row["at"].isoformat(timespec="microseconds")}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert row["hash"] == hashlib.sha256(f"{row['previous']}{text}".encode()).hexdigest()
+    assert audit.rows(AuditFilter(principal="owner"))[0].record.asked_by == "owner"
+    assert audit.verify().is_sound
+    run(store, "UPDATE audit SET asked_by = NULL WHERE seq = 2")
+    assert [fault.kind for fault in audit.verify().faults] == ["changed"]
+    run(store, "UPDATE audit SET asked_by = 'owner' WHERE seq IN (1, 2)")
+    assert [fault.seq for fault in audit.verify().faults] == [1]
 
 
 def test_an_audit_that_nobody_wrote_to_is_sound(audit: AuditLog) -> None:

@@ -55,6 +55,15 @@ def test_nothing_is_allowed_that_no_grant_allows():
         assert [(reason.what, reason.effect) for reason in decision.reasons] == [("no grant covers it", "denied")]
 
 
+def test_a_name_is_the_same_whatever_its_case():
+    """Whoever logs in as Ada is found as ada, and can't be told from her."""
+    said = {"roles": role({"select": "*"}), "groups": {"kept": {"roles": [], "members": ["ADA"]}}}
+    groups = memberships_of("ada", policies(**said))
+    assert [one.group for one in groups] == ["kept"]
+    for whom in ({"user": "Ada"}, {"group": "kept"}):
+        assert not ask({**said, "deny": [{"select": "shop.*", **whom}]}, person(memberships=groups)).is_allowed
+
+
 def test_the_owner_sees_everything_as_it_is():
     decision = ask({"deny": [{"select": "*", "user": "owner"}]}, OWNER)
     assert decision.is_allowed

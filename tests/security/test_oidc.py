@@ -334,6 +334,12 @@ def test_somebody_new_comes_in_with_groups_of_every_origin(store: StateStore, pr
     assert principal.until is not None
     assert who.renew(principal).roles == {"reader", "engineer"}
     assert who.list()[0].oidc_subject == f"{provider.issuer}#77"
+    assert set(who.list()[0].memberships) == set(principal.memberships)
+    assert who.list()[0].claimed_at == clock()
+    assert who.tried("ada@example.com").roles == {"reader", "engineer"}
+    assert who.find("ada@example.com").roles == {"reader"}, "what a provider named lasts as long as its token"
+    who.login_token(provider.token(groups=[]), door="http", address="10.0.0.1")
+    assert who.tried("ada@example.com").roles == {"reader"}
     who.disable("ada@example.com")
     for attempt in (lambda: who.login_token(provider.token(), door="http"), lambda: who.renew(principal)):
         with pytest.raises(AuthenticationFailed):

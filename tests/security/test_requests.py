@@ -286,3 +286,9 @@ def test_without_any_use_no_right_is_needed(clock: Clock) -> None:
     found = review(WIDE, [], RESOURCES.get)
     assert all(not role.grants for role in found.smaller.roles.values())
     assert all(not group.members for group in found.smaller.groups.values())
+
+
+def test_what_the_owner_tried_as_somebody_is_no_use_of_theirs_but_an_export_somebody_ran_is(clock: Clock) -> None:
+    tried = used(clock, "ada", DAYS, "day", asked_by="owner")
+    ran = used(clock, "ada", DAYS, "day", action="export", asked_by="owner")
+    assert [(use.principal.name, use.action) for use in uses_of([tried, ran], WIDE)] == [("ada", "export")]

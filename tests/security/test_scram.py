@@ -16,7 +16,7 @@ import pytest
 import scramp
 from people import GOOD, Clock, users
 
-from headwater.errors import AuthenticationFailed
+from headwater.errors import AuthenticationFailed, PasswordExpired
 from headwater.security import scram
 from headwater.security.users import Users
 from headwater.state import StateStore
@@ -151,6 +151,33 @@ def test_tokens_and_generated_passwords_have_verifiers_and_a_persons_own_never(s
     assert kept is not None
     with pytest.raises(AuthenticationFailed):
         who.login_scram("made", "password", door="postgres")
+
+
+def test_a_password_that_must_be_changed_proves_nothing_and_a_token_still_does(store: StateStore) -> None:
+    who = users(store)
+    who.add("ada")
+    _, info = who.token("ada")
+    who.passwd("ada", must_rotate=True)
+    with pytest.raises(PasswordExpired, match="must be changed first"):
+        who.login_scram("ada", "password", door="postgres")
+    assert who.login_scram("ada", info.id, door="postgres").name == "ada"
+
+
+def test_where_nothing_may_be_asked_for_in_clear_people_prove_their_tokens(store: StateStore) -> None:
+    who = users(store)
+    who.add("own", password=GOOD)
+    who.add("other", password=GOOD)
+    token, info = who.token("own")
+    known = who.scram_verifier("own", may_ask=False)
+    assert known is not None
+    exchange = scram.ScramExchange(known)
+    converse(exchange, client(token))
+    assert exchange.credential == info.id
+    for name, secret in (("own", GOOD), ("other", GOOD), ("nobody1", "x"), ("nobody2", "x"), ("nobody3", "x")):
+        verifier = who.scram_verifier(name, may_ask=False)
+        assert verifier is not None, "else it would tell whose password is their own"
+        with pytest.raises(AuthenticationFailed):
+            converse(scram.ScramExchange(verifier), client(secret))
 
 
 def test_what_was_revoked_or_ended_proves_nothing(store: StateStore, clock: Clock) -> None:

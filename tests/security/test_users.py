@@ -208,6 +208,15 @@ def test_a_password_marked_so_must_be_changed_first(store: StateStore) -> None:
     assert who.list()[0].password == "own"
 
 
+def test_who_comes_by_a_token_has_come(store: StateStore, clock: Clock) -> None:
+    who = users(store)
+    who.add("bot", kind="service", generate=False)
+    token, _ = who.token("bot")
+    assert who.list()[0].last_login_at is None
+    who.login(name="bot", password=token, door="http")
+    assert who.list()[0].last_login_at == clock()
+
+
 def test_a_token_is_shown_once_and_lets_in_until_it_ends(store: StateStore, clock: Clock) -> None:
     who = users(store, RULES)
     who.add("ada", password=GOOD)

@@ -285,6 +285,10 @@ def test_the_purpose_reaches_the_principal(client: httpx.Client, service: PlainS
     assert service.principals[-1].purpose == "churn"
     assert service.principals[-1].door == "http"
     assert problem(client.get("/v1/tables", headers={"X-Headwater-Purpose": "x" * 500})) == (400, "HW-P005")
+    for name, values in (("X-Headwater-Purpose", ("churn", "audit")), ("Authorization", (client.headers["Authorization"], "Bearer x"))):
+        twice = httpx.Headers([*((one, value) for one, value in client.headers.items() if one != name.lower()), *((name, value) for value in values)])
+        request = httpx.Request("GET", client.base_url.join("/v1/tables"), headers=twice)
+        assert problem(client.send(request)) == (400, "HW-P005")
 
 
 def ids(answer: httpx.Response) -> list[int]:

@@ -291,6 +291,35 @@ def test_asyncpg_trusts_the_types_of_parameters(url: str) -> None:
     asyncio.run(ask())
 
 
+def test_asyncpg_is_told_of_each_failure_and_goes_on(url: str) -> None:
+    wrong = (
+        ("SELECT nope FROM shop.orders WHERE id = $1", asyncpg.UndefinedColumnError),
+        ("SELECT * FROM shop.hidden", asyncpg.UndefinedTableError),
+        ("SELEC 1", asyncpg.PostgresError),
+        ("SELECT 1 +", asyncpg.PostgresSyntaxError),
+        ("SELECT list_sort(tags) FROM shop.orders", asyncpg.FeatureNotSupportedError),
+        ("DELETE FROM shop.orders", asyncpg.ReadOnlySQLTransactionError),
+    )
+
+    async def ask() -> None:
+        connection = await asyncpg.connect(url)
+        for sql, error in wrong:
+            for call in (connection.fetch, connection.prepare):
+                with pytest.raises(error):
+                    await asyncio.wait_for(call(sql, *([1] if "$1" in sql and call == connection.fetch else [])), 20)
+                assert await asyncio.wait_for(connection.fetchval("SELECT count(*) FROM shop.customers WHERE id > $1", 0), 20) == 3
+        with pytest.raises(asyncpg.DataError):
+            await asyncio.wait_for(connection.fetch("SELECT 1 / $1::int", 0), 20)
+        async with connection.transaction():
+            with pytest.raises(asyncpg.UndefinedTableError):
+                async with connection.transaction():
+                    await asyncio.wait_for(connection.fetch("SELECT * FROM shop.hidden"), 20)
+            assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+
+    asyncio.run(ask())
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000"])
 def test_sqlalchemy_reflects_and_asks(url: str, driver: str) -> None:
     engine = sa.create_engine(url.replace("postgresql://", f"postgresql+{driver}://"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import resource
 import socket
 import ssl
@@ -13,6 +14,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,16 @@ import pytest
 from plain_service import PlainService, Table, serving
 
 from headwater.engine import Engine
-from headwater.errors import MemoryExceeded, SqlBindError, SqlSyntaxError, StatementRefused, TableNotFound
+from headwater.errors import (
+    AuthenticationFailed,
+    LimitReached,
+    MemoryExceeded,
+    PasswordExpired,
+    SqlBindError,
+    SqlSyntaxError,
+    StatementRefused,
+    TableNotFound,
+)
 from headwater.security.principals import Membership, Principal
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
@@ -44,6 +56,36 @@ def test_people_log_in_over_tls_only_and_robots_by_scram(server: Server, tls: tu
         assert connection.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match='database "other" does not exist'):
         psycopg.connect(f"host=127.0.0.1 port={server.port} dbname=other user=robot password=pencil")
+
+
+def test_without_tls_a_login_that_fails_says_what_is_taken(server: Server) -> None:
+    base = f"host=127.0.0.1 port={server.port} dbname=shop sslmode=disable gssencmode=disable"
+    told = set()
+    for login in ("user=ada password=lovelace", "user=robot password=wrong"):
+        with pytest.raises(psycopg.OperationalError, match="tokens and generated passwords are taken") as caught:
+            psycopg.connect(f"{base} {login}")
+        told.add(re.sub("ada|robot", "NAME", str(caught.value)))
+    assert len(told) == 1, "it would tell whose password is their own"
+
+
+def test_who_is_turned_away_after_a_proof_that_was_right_is_not_said_to_have_proven_nothing(service: PlainService) -> None:
+    class Turning(PlainService):
+        failed = 0
+
+        def scram_failed(self, user: str, **of: Any) -> None:
+            self.failed += 1
+
+        def login_scram(self, user: str, credential: str, **of: Any) -> Principal:
+            raise PasswordExpired("the password of robot must be changed first", hint="headwater user passwd robot")
+
+    turning = Turning(service.engine)
+    with serving(turning) as one:
+        with pytest.raises(psycopg.OperationalError, match=r"HW-U002 .* must be changed first\n.*passwd robot"):
+            psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{one.port}/shop")
+        assert turning.failed == 0
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(f"postgresql://robot:wrong@127.0.0.1:{one.port}/shop")
+        assert turning.failed == 1
 
 
 def test_a_failed_transaction_refuses_until_its_end(url: str) -> None:
@@ -132,6 +174,64 @@ def test_one_long_query_blocks_no_other(url: str) -> None:
         assert thread.is_alive()
         slow.cancel_safe()
         thread.join()
+
+
+@pytest.mark.parametrize("number", ["12E+2", "1E+5", "12345678901234567890123456789012345678", "-0.05", "10000", "9.9E+20", "0E+3"])
+def test_a_numeric_parameter_is_the_number_it_is(url: str, number: str) -> None:
+    value = Decimal(number)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET headwater.dialect = duckdb")
+        for placeholder in ("%t", "%b"):
+            found = connection.execute(f"SELECT {placeholder} AS n, {placeholder} = {value:f} AS same".encode(), (value, value)).fetchone()
+            assert found == (value, True)
+
+
+def test_a_session_keeps_so_much_and_no_more(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        long = "x" * 12_000_000
+        connection.execute(f"PREPARE a AS SELECT length('{long}')".encode())
+        connection.execute(f"PREPARE b AS SELECT length('{long}')".encode())
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
+        assert caught.value.sqlstate == "53400"
+        connection.execute("DEALLOCATE a")
+        connection.execute(f"PREPARE c AS SELECT length('{long}')".encode())
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            connection.execute(f"SET my.long = '{'x' * 100_000}'".encode())
+        many = "; ".join(f"SET my.s{number} = 'x'" for number in range(1001))
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            connection.execute(many.encode())
+        connection.execute("SET my.s1 = 'y'")
+
+
+@pytest.mark.parametrize("what", ["messages.decode_parameter", "executing.split"])
+def test_one_who_sends_much_at_once_blocks_no_other(url: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Reading it may take seconds."""
+    begun, may_end = threading.Event(), threading.Event()
+    module, _, name = what.partition(".")
+    real = getattr(import_module(f"headwater.serving.postgres.{module}"), name)
+
+    def slow(given: Any, *more: Any) -> Any:
+        if given is not None and len(given) > 1_000_000:
+            begun.set()
+            may_end.wait(20)
+        return real(given, *more)
+
+    with psycopg.connect(url, autocommit=True) as large, psycopg.connect(url, autocommit=True) as quick:
+        monkeypatch.setattr(f"headwater.serving.postgres.{what}", slow)
+        if name == "split":
+            thread = threading.Thread(target=lambda: large.execute(b"SELECT 1 -- " + b"x" * 2_000_000))
+        else:
+            thread = threading.Thread(target=lambda: large.execute("SELECT length(%s::text)", ["x" * 2_000_000]))
+        thread.start()
+        try:
+            assert begun.wait(20)
+            started = time.monotonic()
+            assert quick.execute("SELECT 1").fetchone() == (1,)
+            assert time.monotonic() - started < 10
+        finally:
+            may_end.set()
+            thread.join()
 
 
 class _Raw:
@@ -303,6 +403,8 @@ def test_errors_have_sqlstates() -> None:
     assert sqlstate(SqlBindError("x", found='Referenced column "a" not found')) == "42703"
     assert sqlstate(TableNotFound("x")) == "42P01"
     assert sqlstate(StatementRefused("x")) == "42501"
+    assert sqlstate(AuthenticationFailed("x")) == "28000"
+    assert sqlstate(LimitReached("x")) == "53400"
     assert sqlstate(MemoryExceeded("x")) == "53200"
 
 

@@ -22,6 +22,7 @@ from headwater.storage import NEVER_PUBLISHED, TableState
 if TYPE_CHECKING:
     from headwater.api.rights import Rights
     from headwater.orchestration import Session
+    from headwater.security.accounts import UserInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,15 @@ class ExplainedReason:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedGroup:
-    """A group the user is in, who says so (`policy`, `user` or `oidc`), and the roles it brings."""
+    """A group the user is in, who says so (`policy`, `user`, `oidc` or `request`), and the roles it brings.
+
+    `as_of` is the login at which a provider named it; the next one may name others, and a token of Headwater's own brings none of them.
+    """
 
     group: str
     origin: str
     roles: tuple[str, ...]
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ class Explanation:
     """What a user may do with a table, and why.
 
     `rows` are conditions one of which a row must meet to be seen; empty: all rows are. `until` is the nearest instant at which the decision may
-    come out otherwise by itself, as a grant begins or ends. `policy_version` names the policies it was taken by.
+    come out otherwise by itself, as a grant begins or ends. `policy_version` names the policies it was taken by. Somebody who isn't known yet is
+    judged by the policies alone.
     """
 
     user: str
@@ -104,10 +110,13 @@ class Explanation:
     at: datetime
     purpose: str | None
     policy_version: str
+    is_known: bool
+    is_admin: bool
+    is_disabled: bool
 
 
 class AccessRoom:
-    """`project.access`. Whoever HEADWATER_TOKEN says must be an administrator, else ApprovalRefused is raised."""
+    """`project.access`. Whoever HEADWATER_TOKEN says must be an administrator, or have `admin` on the table, else ApprovalRefused is raised."""
 
     def __init__(self, session: Callable[[], Session | None], rights: Rights, loaded: LoadedProject) -> None:
         self._session = session
@@ -126,30 +135,31 @@ class AccessRoom:
     ) -> Explanation:
         """Whether and how `user` sees a table (or one column: `schema.table.column`) at the time `at` (None: now; without a zone in the project's).
 
-        Groups are those the policies name the user in, those of `user add --group`, what was approved for a time, and `by_user`. Raises
-        UnknownSelection, TableNotFound (nothing of it is published), UsageError (no time).
+        Groups are those the policies name the user in, those of `user add --group`, those that a provider named at the last login by it, what was
+        approved for a time, and `by_user`. Raises UnknownSelection, TableNotFound (nothing of it is published), UsageError (no time).
         """
-        self._rights.need_administrator("explain access")
-        moment = _moment(at, self._loaded.config.timezone)
         table, wanted = self._split(name)
+        self._rights.need("admin", lambda: [table])
+        moment = _moment(at, self._loaded.config.timezone)
         state = self._published(table)
         columns = _columns(state)
         if wanted is not None:
             columns = [_column(wanted, table, columns)]
         known, policies = self._known(user)
-        groups = [membership.group for membership in known.memberships if membership.origin == "user"] if known is not None else []
-        memberships = memberships_of(user, policies, by_user=[*groups, *by_user])
-        principal = Principal(user, roles=roles_of(memberships, policies), memberships=memberships, purpose=purpose)
+        who = known.name if known is not None else user
+        given = known.memberships if known is not None else memberships_of(who, policies)
+        memberships = tuple(dict.fromkeys([*given, *(Membership(group, "user") for group in by_user)]))
+        principal = Principal(who, roles=roles_of(memberships, policies), memberships=memberships, purpose=purpose)
         if known is not None:
             principal = replace(principal, kind=known.kind, is_admin=known.is_admin)
         resource = Resource(table, tuple(ColumnLabels(column.name, frozenset(column.labels)) for column in _columns(state)))
         decision = decide(policies, principal, action, resource, at=moment)
         return Explanation(
-            user=user,
+            user=who,
             action=action,
             table=table,
             is_allowed=decision.is_allowed and (wanted is None or columns[0].name in decision.columns),
-            groups=tuple(self._group(membership) for membership in memberships),
+            groups=tuple(_group(one, policies, known.claimed_at if known is not None else None) for one in memberships),
             columns=tuple(ExplainedColumn(column.name, tuple(sorted(column.labels)), _seen(decision, column)) for column in columns),
             rows=decision.where,
             reasons=tuple(ExplainedReason(reason.what, reason.effect) for reason in decision.reasons if not _is_elsewhere(reason, columns)),
@@ -157,9 +167,12 @@ class AccessRoom:
             at=moment,
             purpose=purpose,
             policy_version=policies.version,
+            is_known=known is not None,
+            is_admin=principal.is_admin,
+            is_disabled=known is not None and known.is_disabled,
         )
 
-    def _known(self, user: str) -> tuple[Principal | None, Policies]:
+    def _known(self, user: str) -> tuple[UserInfo | None, Policies]:
         """The user of that name, if there is one yet, and the policies of now."""
         from headwater.api.users import users_of
 
@@ -167,15 +180,12 @@ class AccessRoom:
         if session is None:
             return None, self._loaded.policies
         users = users_of(self._loaded, session.state)
-        try:
-            return users.find(user), users.policies()
-        except UsageError:
-            return None, users.policies()
+        return next((one for one in users.list() if one.name.lower() == user.lower()), None), users.policies()
 
     def labels(self, table: str) -> TableLabels:
         """The labels of a table's columns as readers see it, each with where it came from. Raises UnknownSelection, TableNotFound."""
-        self._rights.need_administrator("see labels")
         name = self._loaded.find(table)
+        self._rights.need("admin", lambda: [name])
         state = self._published(name)
         definition = state.published_definition or state.definition
         origins = {column.lower(): labels for column, labels in read_origins(definition.body.get(LABELS)).items()}
@@ -189,10 +199,6 @@ class AccessRoom:
                 labels.append(CarriedLabel(label, others, is_own=len(others) < len(sources)))
             found.append(LabelledColumn(column.name, column.type, tuple(labels)))
         return TableLabels(name, tuple(found))
-
-    def _group(self, membership: Membership) -> ExplainedGroup:
-        group = self._loaded.policies.groups.get(membership.group)
-        return ExplainedGroup(membership.group, membership.origin, group.roles if group is not None else ())
 
     def _split(self, name: str) -> tuple[TableName, str | None]:
         try:
@@ -209,6 +215,12 @@ class AccessRoom:
         if state.published_snapshot == NEVER_PUBLISHED:
             raise TableNotFound(f"nothing of {table} is published yet", hint=f"headwater status {table} says why")
         return state
+
+
+def _group(membership: Membership, policies: Policies, claimed_at: datetime | None) -> ExplainedGroup:
+    group = policies.groups.get(membership.group)
+    as_of = claimed_at if membership.origin == "oidc" else None
+    return ExplainedGroup(membership.group, membership.origin, group.roles if group is not None else (), as_of)
 
 
 def _columns(state: TableState) -> list[Column]:

@@ -81,7 +81,7 @@ class Asking:
             limits_of(policies, principal),
             audit=self.audit.append,
             audit_end=self.audit.append_soon,
-            audit_rows=self.audit.reader,
+            audit_rows=self.audit.table,
             database=self._loaded.config.name,
             action=action,
         )
@@ -89,8 +89,13 @@ class Asking:
     def of_caller(self, user: str | None = None, purpose: str | None = None) -> Access:
         """Whoever calls on this machine: the user of the token in HEADWATER_TOKEN, else the owner; as `user` sees it, where the owner says one.
 
+        What the owner tries is audited as theirs: with the user's rights, `asked_by` the owner. A user who comes by a provider has the groups of
+        their last login by it.
         The owner's questions are audited as soon as there are users. Raises AuthenticationFailed, UsageError.
         """
+        from headwater.security.principals import OWNER
+        from headwater.storage.gate import Access
+
         token = self._loaded.environ.get(TOKEN_VARIABLE)
         if token:
             caller = self.users.login_token(token, door="local")
@@ -98,12 +103,10 @@ class Asking:
                 raise UsageError(f"{caller.name} can't ask as somebody else", expected="the owner", hint=f"unset {TOKEN_VARIABLE}")
             return self.access(replace(caller, purpose=purpose))
         if user is not None:
-            return self.access(replace(self.users.find(user), purpose=purpose, since=self._session.clock()))
+            return self.access_of(replace(self.users.tried(user), purpose=purpose, asked_by=OWNER.name))
         if purpose is not None:
             raise UsageError("the owner needs no purpose", hint="add --as USER")
-        from headwater.storage.gate import Access
-
-        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.reader())
+        owner = replace(Access.owner(at=self._session.clock()), audit_rows=lambda: self.audit.table())
         if not self._session.state.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)

@@ -236,7 +236,8 @@ class Exports:
         info = next(user for user in users.list() if user.name == found.name)
         if info.is_disabled:
             raise ExportRefused(f"{found.name} is disabled", state="nothing was sent", hint=f"headwater user enable {found.name}")
-        return self._asking().access_of(replace(found, purpose=export.purpose), "export")
+        asked_by = caller.name if caller.name != found.name else None
+        return self._asking().access_of(replace(found, purpose=export.purpose, asked_by=asked_by), "export")
 
 
 def _may_run(caller: Principal, export: Export) -> bool:

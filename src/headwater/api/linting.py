@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from headwater.api.policy_linting import KnownTables, known_columns, policy_problems
 from headwater.engine import Workspace
 from headwater.errors import HeadwaterError, Location, Problem
-from headwater.governance.labels import conflicting_masks, project_labels
+from headwater.governance.labels import Labels, Origins, conflicting_masks, project_labels
 from headwater.orchestration import Session
 from headwater.orchestration.reading import Readings
 from headwater.project import LoadedProject
@@ -22,7 +23,7 @@ def problems_in(project: LoadedProject, session: Session | None, selected: Colle
     """See `Project.lint`. `session` None: there is no lake to ask for columns and plans. `selected` None: the whole project."""
     deployed = session.lake.state().tables if session is not None else {}
     columns = {table: [column.name for column in state.columns] for table, state in deployed.items() if state.columns and not state.is_retired}
-    problems = lint_project(project, known_columns=columns, further=_conflicting_masks(project, columns))
+    problems = lint_project(project, known_columns=columns, further=_of_policies(project, session, deployed, columns))
     if session is not None:
         problems += _unreached_scans(session, deployed)
     if selected is None:
@@ -31,9 +32,11 @@ def problems_in(project: LoadedProject, session: Session | None, selected: Colle
     return [problem for problem in problems if problem.location.path in paths]
 
 
-def _conflicting_masks(project: LoadedProject, columns: Mapping[TableName, list[str]]) -> list[Problem]:
-    """Masks of which none is more specific than the other, on a column that carries, or will carry, the labels of both."""
-    if len(project.policies.masks) < 2:
+def _of_policies(
+    project: LoadedProject, session: Session | None, deployed: Mapping[TableName, TableState], columns: Mapping[TableName, list[str]]
+) -> list[Problem]:
+    """What the columns that tables have, or will have, and their labels say of the policies."""
+    if not (project.policies.roles or project.policies.masks or project.policies.deny):
         return []
     known = {table: list(dict.fromkeys(names)) for table, names in columns.items() if project.graph.find(table) == table}
     declared = {table: list(project.stream(table)[2].columns) for table, node in project.graph.nodes.items() if node.kind == "stream"}
@@ -42,13 +45,23 @@ def _conflicting_masks(project: LoadedProject, columns: Mapping[TableName, list[
     cache.save()
     resources = [(table, project.models.get(table) or project.stream(table)[2]) for table in project.graph.order()]
     labels = project_labels(resources, {table: {*names, *known.get(table, ())} for table, names in declared.items()}, lineages, project.policies)
+    tables = KnownTables(known_columns(project, deployed, lineages), {table: _by_lower(origins) for table, origins in labels.items()})
+    return [*_conflicting_masks(project, labels), *policy_problems(project, session, tables)]
+
+
+def _by_lower(origins: Origins) -> Labels:
+    return {column.lower(): tuple(labels) for column, labels in origins.items()}
+
+
+def _conflicting_masks(project: LoadedProject, labels: Mapping[TableName, Origins]) -> list[Problem]:
+    """Masks of which none is more specific than the other, on a column that carries, or will carry, the labels of both."""
     masks = project.policies.masks
     return [
         Problem(
             "conflicting-masks",
             f"{conflict.column} has labels for which the masks of {conflict.applied} ({masks[conflict.applied]}) and {conflict.other} "
             f"({masks[conflict.other]}) are equally specific; the stricter, {masks[conflict.applied]}, is applied",
-            project.mask_places[conflict.other],
+            project.policy_place(("masks", conflict.other), True),
             f"one mask for both, or one for the column {conflict.column}",
             severity=LINT_RULES["conflicting-masks"][0],
         )

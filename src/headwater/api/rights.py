@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headwater.spec.policies import Action
     from headwater.state import StateStore
 
-_DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of"}
+_DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of", "admin": "see who may do what with"}
 
 
 class Rights(Room):
@@ -48,7 +48,9 @@ class Rights(Room):
         name, _, refused = self._decide(action, tables())
         if refused:
             raise ApprovalRefused(
-                f"{name} may not {_DEEDS.get(action, action)} {refused[0]}", expected=f"a grant of `{action}`", state="nothing was changed"
+                f"{name} may not {_DEEDS.get(action, action)} {refused[0]}",
+                expected=f"a grant of `{action}`{', or an administrator' if action == 'admin' else ''}",
+                state="nothing was changed",
             )
 
     def among(self, action: Action, tables: Iterable[TableName]) -> list[TableName]:

@@ -96,12 +96,21 @@ class Room:
         token = self._loaded.environ.get(TOKEN_VARIABLE)
         return users_of(self._loaded, state).login_token(token, door="local") if token else OWNER
 
-    def _administrator(self, state: StateStore, deed: str) -> Principal:
-        """Who calls: the owner or an administrator, who may do what `deed` says. Raises AuthenticationFailed, ApprovalRefused, which is audited."""
+    def _administrator(self, state: StateStore, deed: str, *, or_by_grant: bool = False) -> Principal:
+        """Who calls: the owner or an administrator, who may do what `deed` says; with `or_by_grant` somebody with `admin` on all tables, too.
+
+        Raises AuthenticationFailed, ApprovalRefused, which is audited.
+        """
+        from headwater.security.decisions import Resource, decide
+
         caller = self._caller(state)
-        if not caller.may_administer:
+        may = caller.may_administer
+        if or_by_grant and not may:
+            may = decide(users_of(self._loaded, state).policies(), caller, "admin", Resource(), at=state.clock()).is_allowed
+        if not may:
             self._note(state, caller, "admin", deed, decision="refused")
             expected = "a token that is good for `admin`" if caller.is_admin else "the owner, or an administrator"
+            expected += ", or a grant `admin: '*'`" if or_by_grant and not caller.is_admin else ""
             raise ApprovalRefused(f"{caller.name} may not {deed}", expected=expected, state="nothing was changed")
         return caller
 
@@ -294,14 +303,10 @@ class RequestsRoom(Room):
             found = self._requests(store).list(user=user, state=state)
             if caller.may_administer:
                 return found
-            from headwater.security.decisions import Resource, decide
+            from headwater.security.requests import may_decide
 
             rules, now = users_of(self._loaded, store).policies(), store.clock()
-            return [
-                one
-                for one in found
-                if one.user == caller.name or decide(rules, caller, "approve", Resource(one.table), at=now).is_allowed
-            ]  # fmt: skip
+            return [one for one in found if one.user == caller.name or may_decide(rules, caller, one.table, at=now)]
 
     def review(self, *, days: int = 90) -> Review:
         """Which rights nobody used in the last `days`, by the audit, and the smaller policies that would have served all that was asked.
@@ -315,7 +320,7 @@ class RequestsRoom(Room):
         if days < 1:
             raise UsageError("a review looks back at least a day", found=str(days))
         session = self._session()
-        self._administrator(session.state, "review access")
+        self._administrator(session.state, "review access", or_by_grant=True)
         records = [
             row.record for row in AuditLog(session.state, self._loaded.environment).rows(AuditFilter(since=session.clock() - timedelta(days=days)))
         ]

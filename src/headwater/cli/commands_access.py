@@ -60,6 +60,7 @@ class ExplainedAction(StrEnum):
     run = "run"
     publish = "publish"
     approve = "approve"
+    admin = "admin"
 
 
 def access_explain(
@@ -92,8 +93,15 @@ def _print_explanation(found: Explanation) -> None:
         screen.text(f"{found.user} {'sees' if found.is_allowed else 'sees nothing of'} {what}")
     else:
         screen.text(f"{found.user} {'may' if found.is_allowed else 'may not'} {found.action} {what}")
+    if not found.is_known:
+        screen.text(f"there is no user {found.user} yet: this is what the policies alone say")
+    if found.is_disabled:
+        screen.text("disabled: nothing of this can be used until they are enabled again")
+    if found.is_admin:
+        screen.text("an administrator: besides what follows, they may run, publish, approve and administer")
     for group in found.groups:
-        screen.text(f"in the group {group.group} ({group.origin}): {', '.join(group.roles) or 'no role'}")
+        origin = group.origin if group.as_of is None else f"{group.origin}, as of the login at {format_time(group.as_of)}"
+        screen.text(f"in the group {group.group} ({origin}): {', '.join(group.roles) or 'no role'}")
     if not found.groups:
         screen.text("in no group, so without a role")
     screen.text("")

@@ -84,7 +84,7 @@ def access_approve(
 ) -> None:
     """Give what was asked for.
 
-    Takes a grant of `approve` on the table, or an administrator; nobody approves their own. It ends by itself, for running sessions too.
+    Takes a grant of `approve` or `admin` on the table, or an administrator; nobody approves their own. It ends by itself, for running sessions too.
     """
     given = session.project.requests.approve(id, until=until)
     if json:

@@ -58,7 +58,7 @@ def audit_list(
     shown = [
         [
             row.record.at,
-            row.record.principal,
+            row.record.principal if row.record.asked_by is None else f"{row.record.asked_by} as {row.record.principal}",
             row.record.door,
             row.record.action,
             row.record.decision,

@@ -10,11 +10,12 @@ import typer
 
 from headwater import errors
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import screen
+from headwater.cli.screen import format_time, screen
 from headwater.cli.session import Commands, Session, command
 
 if TYPE_CHECKING:
-    from headwater.security.accounts import TokenInfo
+    from headwater.security.accounts import TokenInfo, UserInfo
+    from headwater.security.principals import Membership
 
 PANEL = "Access"
 
@@ -144,7 +145,7 @@ def user_list(session: Session, format: FormatOption = ListFormat.table, json: J
         [
             one.name,
             f"{one.kind}, admin" if one.is_admin else one.kind,
-            ", ".join(f"{membership.group} ({membership.origin})" for membership in one.memberships) or "-",
+            ", ".join(f"{membership.group} ({_origin(membership, one)})" for membership in one.memberships) or "-",
             "by a provider" if one.oidc_subject is not None else one.password,
             one.tokens,
             "disabled" if one.is_disabled else "locked" if one.locked_until is not None else "must change password" if one.must_rotate else "ok",
@@ -155,6 +156,12 @@ def user_list(session: Session, format: FormatOption = ListFormat.table, json: J
     screen.table(
         ["USER", "KIND", "GROUPS", "PASSWORD", "TOKENS", "STATE", "LAST LOGIN"], rows, empty="there are no users: the lake is open to its owner alone"
     )
+
+
+def _origin(membership: Membership, user: UserInfo) -> str:
+    """Who says that they are in the group; a provider, when they last came by it."""
+    is_claimed = membership.origin == "oidc" and user.claimed_at is not None
+    return f"{membership.origin}, {format_time(user.claimed_at)}" if is_claimed and user.claimed_at is not None else membership.origin
 
 
 def user_disable(session: Session, name: NameArgument) -> None:

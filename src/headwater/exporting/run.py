@@ -356,6 +356,7 @@ class _Run:
                 policy_version=access.policies.version,
                 seconds=self._seconds,
                 groups=tuple(sorted(principal.groups)),
+                asked_by=principal.asked_by,
             )
         )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
-from headwater.engine import CLOCK_FUNCTIONS, parse_tree, with_room
+from headwater.engine import CLOCK_FUNCTIONS, parse_tree, tables_named, with_room
 from headwater.errors import Location, Problem
 from headwater.project import sqltext
 from headwater.project.lineage import LineageCache, derive_all
@@ -28,7 +29,7 @@ LINT_RULES: Final[Mapping[str, tuple[Severity, str]]] = {
     "file-read-in-model": ("warning", "A model reads a file itself: no contract, no position, and no rebuild when the file changes."),
     "deletes-not-seen": ("warning", "A stream read by cursor can't see rows deleted at the source; deleted_when: or a replace would."),
     "merge-without-cursor": ("note", "A database stream is merged without a cursor, so every load reads the whole table."),
-    "unused-stream": ("warning", "A stream is loaded and nothing reads it."),
+    "unused-stream": ("warning", "A stream is loaded and nothing reads it: no model, row filter or export."),
     "missing-description": ("note", "A model says nothing of what it holds."),
     "select-star": ("note", "A model takes whatever columns its input has, so a change upstream changes it unseen."),
     "lineage-not-derived": (
@@ -37,8 +38,12 @@ LINT_RULES: Final[Mapping[str, tuple[Severity, str]]] = {
     ),
     "python-lineage": ("note", "A Python model's column lineage isn't known before it runs; every column of its inputs counts until then."),
     "pattern-matches-nothing": ("warning", "A grant or denial is on tables of which there are none."),
-    "denied-grant": ("warning", "A role is granted what it is denied, so the grant gives nothing."),
-    "conflicting-masks": ("warning", "A column carries labels whose masks are equally specific and differ; the stricter one is applied."),
+    "denied-grant": ("error", "A role is granted what it is denied, so the grant gives nothing."),
+    "filter-not-applicable": ("error", "A row filter can't be applied to a table of its grant, so that nothing of the table can be read by it."),
+    "unknown-policy-column": ("error", "A grant, denial or mask names a column that none of its tables has."),
+    "mask-not-applicable": ("error", "A mask is for a column of a type that it can't be applied to."),
+    "mask-hides": ("warning", "A mask of a label can't be applied to the type of a column with that label, which is hidden instead."),
+    "conflicting-masks": ("error", "A column carries labels whose masks are equally specific and differ; the stricter one is applied."),
     "label-not-carried": ("note", "A policy names a label that no column is given."),
     "unknown-group": ("note", "A denial is for a group that no policy defines."),
     "no-checks": ("note", "A stored model has no check, so nothing would hold it back."),
@@ -84,7 +89,7 @@ def lint_project(
     `known_columns` are columns of tables as the lake knows them, for lineage through streams without a full contract. `further` are problems that
     others found; they can be silenced in the files like all.
     """
-    problems = [*project.warnings, *further, *_lint_streams(project)]
+    problems = [*map(_as_lint, project.warnings), *further, *_lint_streams(project)]
     for model in project.models.values():
         if model.language == "sql":
             problems += _lint_sql(project, model)
@@ -109,12 +114,17 @@ def _silenced_in(project: LoadedProject, path: str) -> frozenset[str]:
     return frozenset(rule.strip() for match in _NOQA.finditer(text) for rule in match[1].split(","))
 
 
+def _as_lint(problem: Problem) -> Problem:
+    """What keeps no project from being loaded may be an error here."""
+    return replace(problem, severity=LINT_RULES[problem.rule][0]) if problem.rule in LINT_RULES else problem
+
+
 def _problem(rule: str, message: str, location: Location, expected: str | None = None) -> Problem:
     return Problem(rule, message, location, expected, severity=LINT_RULES[rule][0])
 
 
 def _lint_streams(project: LoadedProject) -> Iterator[Problem]:
-    used = {table for node in project.graph.nodes.values() for table in node.inputs}
+    used = {table for node in project.graph.nodes.values() for table in node.inputs} | _read_otherwise(project)
     for source in project.sources.values():
         for name, stream in source.streams.items():
             table = source.table_name(name)
@@ -132,6 +142,14 @@ def _lint_streams(project: LoadedProject) -> Iterator[Problem]:
                 )
             if table not in used:
                 yield _problem("unused-stream", f"{table} is loaded, and no model reads it", place)
+
+
+def _read_otherwise(project: LoadedProject) -> set[TableName]:
+    """Tables that no model has to read: row filters look into them, or they are sent out."""
+    filters = [grant.where for role in project.policies.roles.values() for grant in role.grants if grant.where is not None]
+    named = {parts for where in filters for parts in tables_named(f"SELECT 1 WHERE (\n{where}\n)")}
+    found = {project.graph.find(TableName(*parts)) for parts in named if len(parts) == 2}
+    return {table for table in found if table is not None} | set(project.export_tables.values())
 
 
 def _lint_sql(project: LoadedProject, model: Model) -> Iterator[Problem]:

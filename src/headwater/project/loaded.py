@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from headwater.project.graph import Graph
 from headwater.project.links import former_name
 from headwater.project.macros import Macro
 from headwater.project.models import CodeFacts
+from headwater.project.policies import ReadPolicies
 from headwater.project.problems import nearest, nearest_table
 from headwater.project.variables import VarValue
 from headwater.spec.exports import Export
@@ -51,8 +52,8 @@ class LoadedProject:
     macro_definitions: Mapping[str, Macro] = field(repr=False)
     policies: Policies = field(default_factory=Policies)
     exports: Mapping[str, Export] = field(default_factory=dict)
-    #: Where each mask of the policies is written.
-    mask_places: Mapping[str, Location] = field(default_factory=dict, repr=False)
+    #: Where a part of the policies is written, by its path in them: ("masks", "pii"), or ("deny", 0, "columns"); with True, its key.
+    policy_place: Callable[..., Location] = field(default=ReadPolicies().place, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         fingerprints = Fingerprints(self.graph, self.sources, self.models, self.facts, self.macro_definitions, self.config.timezone)

@@ -114,7 +114,7 @@ class _Loader:
             macro_definitions=macros,
             policies=policies.policies,
             exports=exports,
-            mask_places={name: policies.place(("masks", name), True) for name in policies.policies.masks},
+            policy_place=policies.place,
         )
 
     # -- reading -------------------------------------------------------------------------------------------------

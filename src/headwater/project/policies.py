@@ -368,8 +368,19 @@ class _Checker:
     # -- labels --------------------------------------------------------------------------------------------------
 
     def _check_mask(self, name: str) -> None:
-        if not self._is_carried(name) and self._table_of(name) is None:
+        if self._is_carried(name) or self._table_of(name) is not None:
+            return
+        table = _table_named(name)
+        if table is None or table.schema.lower() not in {known.schema.lower() for known in self._tables}:
             self._note_label(name, "a mask is for", ("masks", name), at_key=True)
+            return
+        self._report.add(
+            "unknown-policy-column",
+            f"a mask is for {name}: there is no table {table}, and no column with such a label",
+            self._read.place(("masks", name), True),
+            did_you_mean=nearest_table(str(table), self._tables),
+            severity="warning",
+        )
 
     def _check_declassifier(self, column: str, labels: Sequence[str], path: _Path) -> None:
         table = self._table_of(column)
@@ -394,11 +405,8 @@ class _Checker:
 
     def _table_of(self, name: str) -> TableName | None:
         """The table when `name` is that of a column."""
-        try:
-            table = ColumnName.parse(name).table
-        except ValueError:
-            return None
-        return self._linker.find((table.schema, table.name))
+        table = _table_named(name)
+        return None if table is None else self._linker.find((table.schema, table.name))
 
     def _note_label(self, label: str, subject: str, path: _Path, *, at_key: bool = False) -> None:
         self._report.add(
@@ -408,6 +416,14 @@ class _Checker:
             did_you_mean=nearest(label, self._labels),
             severity="note",
         )
+
+
+def _table_named(name: str) -> TableName | None:
+    """The table of `schema.table.column`."""
+    try:
+        return ColumnName.parse(name).table
+    except ValueError:
+        return None
 
 
 def _listed(patterns: Sequence[TablePattern | LabelPattern]) -> str:

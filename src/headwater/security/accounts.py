@@ -43,7 +43,7 @@ _TOKEN: Final = sa.select(t.tokens).where(t.tokens.c.id == sa.bindparam("token")
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
-    """A user as lists show them. `password` says whose it is; `memberships` are all but those that a provider's login brings."""
+    """A user as lists show them. `password` says whose it is; memberships by `oidc` are those that a provider named at the login `claimed_at`."""
 
     name: str
     kind: Kind
@@ -55,6 +55,7 @@ class UserInfo:
     is_disabled: bool
     locked_until: datetime | None
     oidc_subject: str | None
+    claimed_at: datetime | None
     created_at: datetime
     last_login_at: datetime | None
     #: Tokens that can be used now.
@@ -245,7 +246,7 @@ class Accounts:
                 if token.expires_at is None or token.expires_at > now:
                     counts[token.user_name] = counts.get(token.user_name, 0) + 1
             found = connection.execute(sa.select(t.users).order_by(t.users.c.name_key))
-            return tuple(_user_info(row, memberships_of(row.name, rules, by_user=row.groups), counts.get(row.name, 0), now) for row in found)
+            return tuple(_user_info(row, _memberships(row, rules), counts.get(row.name, 0), now) for row in found)
 
         return self._state.read(work)
 
@@ -257,8 +258,18 @@ class Accounts:
         return self._state.read(lambda connection: tuple(_token_info(row) for row in connection.execute(query)))
 
     def find(self, name: str) -> Principal:
-        """A user as decisions see them, without any login: for explaining. Raises UsageError."""
+        """A user as decisions see them, without any login and what it would bring. Raises UsageError."""
         return self._principal(self._known(name), self.policies(), "local", None)
+
+    def tried(self, name: str) -> Principal:
+        """A user as after their last login, for the owner who tries what they see: in the groups that a provider named then, too.
+
+        Raises UsageError: no such user, or a disabled one.
+        """
+        row = self._known(name)
+        if row.is_disabled:
+            raise UsageError(f"{row.name} is disabled, and sees nothing", hint=f"headwater user enable {row.name}")
+        return self._principal(row, self.policies(), "local", None, row.claimed_groups or ())
 
     def policies(self) -> Policies:
         """Those of the files united with what is approved just now."""
@@ -365,6 +376,11 @@ def _refuse_bad_name(name: str) -> None:
         raise UsageError(f"{name!r} can't be a user's name", found="it means something else here", hint="choose another")
 
 
+def _memberships(row: Any, policies: Policies) -> tuple[Membership, ...]:
+    """With those that a provider named at the last login by it."""
+    return memberships_of(row.name, policies, by_user=row.groups, by_claims=row.claimed_groups or ())
+
+
 def _user_info(row: Any, memberships: tuple[Membership, ...], tokens: int, now: datetime) -> UserInfo:
     password: Literal["none", "own", "generated"] = (
         "none" if row.password_hash is None else "generated" if row.password_is_generated else "own"
@@ -380,6 +396,7 @@ def _user_info(row: Any, memberships: tuple[Membership, ...], tokens: int, now: 
         is_disabled=row.is_disabled,
         locked_until=row.locked_until if row.locked_until is not None and row.locked_until > now else None,
         oidc_subject=row.oidc_subject,
+        claimed_at=row.claimed_at,
         created_at=row.created_at,
         last_login_at=row.last_login_at,
         tokens=tokens,

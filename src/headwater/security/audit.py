@@ -27,6 +27,8 @@ from headwater.state import tables as t
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headwater.security.audit_table import AuditTable
+
 _APPENDING: Final = 7_203_420
 _CHUNK: Final = 2_000
 #: Columns of `headwater.audit` that the store calls otherwise: in DuckDB `at` is a word of the language.
@@ -38,7 +40,12 @@ _SOON: Final = 0.5
 _MOST_WAITING: Final = 10_000
 FaultKind = Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost", "forged"]
 _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
+#: Columns that the first audits hadn't: a row that has nothing in them has the hash it would have had then.
+_LATER: Final = frozenset({"asked_by"})
 _HEAD: Final = sa.select(t.audit_chain)
+#: Each is found by an index, where both in one question would read all rows.
+_LEAST: Final = sa.select(sa.func.min(t.audit.c.at)).scalar_subquery()
+_GREATEST: Final = sa.select(sa.func.max(t.audit.c.at)).scalar_subquery()
 _INSERT: Final = sa.insert(t.audit)
 _MOVE_HEAD: Final = (
     sa.update(t.audit_chain).where(t.audit_chain.c.chain == sa.bindparam("of_chain")).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
@@ -100,7 +107,7 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which rows are wanted; None and empty: all."""
+    """Which rows are wanted; None and empty: all. `principal` is whoever asked, or under whose rights it was asked."""
 
     principal: str | None = None
     action: str | None = None
@@ -114,8 +121,10 @@ class AuditFilter:
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """Those that the store can answer; `table` isn't among them."""
         c = t.audit.c
-        pairs = [(c.principal, self.principal), (c.action, self.action), (c.decision, self.decision), (c.query_id, self.query_id)]
+        pairs = [(c.action, self.action), (c.decision, self.decision), (c.query_id, self.query_id)]
         found = [column == value for column, value in pairs if value is not None]
+        if self.principal is not None:
+            found.append(sa.or_(c.principal == self.principal, c.asked_by == self.principal))
         if self.since is not None:
             found.append(c.at >= self.since)
         if self.until is not None:
@@ -230,37 +239,62 @@ class AuditLog:
         """This environment's rows that the filter lets through: the newest `limit`, the oldest of them first."""
         self._flush_quietly()
         found: list[AuditRow] = []
-        for chunk in self._chunks(filter or AuditFilter(), newest_first=True):
+        for chunk in self._newest(filter or AuditFilter()):
             found += [_read(row) for row in chunk]
             if limit is not None and len(found) >= limit:
                 del found[limit:]
                 break
         return found[::-1]
 
-    def reader(self, filter: AuditFilter | None = None) -> pa.RecordBatchReader:
-        """This environment's rows as Arrow, the oldest first, read as they are asked for: the table `headwater.audit`."""
+    def table(self) -> AuditTable:
+        """This environment's rows up to now, to be read as they are asked for, as often as is asked: the table `headwater.audit`."""
+        from headwater.security.audit_table import AuditTable
+
+        self._flush_quietly()
+        head = noted_head(self._state)
+        until, at = (0 if head is None else head.seq), t.audit.c.at
+        first, last = self._state.read(lambda connection: connection.execute(sa.select(_LEAST, _GREATEST)).one())
+
+        def read(names: Sequence[str], stretch: tuple[datetime, datetime] | None) -> Iterator[pa.RecordBatch]:
+            low, high = 0, until
+            if stretch is not None:
+                within = sa.select(sa.func.min(t.audit.c.seq), sa.func.max(t.audit.c.seq)).where(at >= stretch[0], at < stretch[1])
+                begin, end = self._state.read(lambda connection: connection.execute(within).one())
+                low, high = begin or 0, min(high, end or -1)
+            return self._batches(names, [t.audit.c.seq <= high], low)
+
+        return AuditTable(audit_schema(), read, "logged_at", (first, last) if first is not None else None)
+
+    def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
+        """This environment's rows that the filter lets through, the oldest first, all at once."""
         import pyarrow as pa
 
         self._flush_quietly()
+        wanted, schema = filter or AuditFilter(), audit_schema()
+        found = []
+        for batch in self._batches(schema.names, wanted.conditions):
+            has_table = [wanted.has_table(tables or ()) for tables in batch["tables"].to_pylist()]
+            found.append(batch.filter(pa.array(has_table, pa.bool_())))
+        return pa.Table.from_batches(found, schema)
+
+    def _batches(self, names: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]], begin: int = 0) -> Iterator[pa.RecordBatch]:
+        """Columns of this environment's rows that meet the conditions, the oldest first."""
+        import pyarrow as pa
+
+        from headwater.security.audit_table import read_batches
+
         schema = audit_schema()
+        columns = [t.audit.c[_STORED.get(name, name)] for name in names]
+        wanted = [t.audit.c.environment == self._environment, *conditions]
+        return read_batches(self._state, columns, wanted, pa.schema([schema.field(name) for name in names]), begin)
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            for chunk in self._chunks(filter or AuditFilter(), newest_first=False):
-                yield pa.RecordBatch.from_pylist([{name: row[_STORED.get(name, name)] for name in schema.names} for row in chunk], schema=schema)
-
-        return pa.RecordBatchReader.from_batches(schema, batches())
-
-    def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
-        """All of `reader` at once."""
-        return self.reader(filter).read_all()
-
-    def _chunks(self, filter: AuditFilter, *, newest_first: bool) -> Iterator[list[dict[str, Any]]]:
+    def _newest(self, filter: AuditFilter) -> Iterator[list[dict[str, Any]]]:
         seq = t.audit.c.seq
         conditions = [t.audit.c.environment == self._environment, *filter.conditions]
         last: int | None = None
         while True:
-            beyond = [] if last is None else [seq < last if newest_first else seq > last]
-            query = sa.select(t.audit).where(*conditions, *beyond).order_by(seq.desc() if newest_first else seq).limit(_CHUNK)
+            beyond = [] if last is None else [seq < last]
+            query = sa.select(t.audit).where(*conditions, *beyond).order_by(seq.desc()).limit(_CHUNK)
             rows = _fetch(self._state, query)
             if rows:
                 last = rows[-1]["seq"]
@@ -376,7 +410,7 @@ def _genesis(chain: str) -> str:
 
 def _hash(row: dict[str, Any]) -> str:
     """The hash of a row: of the hash before it, and of all else in it as canonical JSON (keys in order, no spaces, ASCII, times in UTC)."""
-    values = {name: row[name] for name in _HASHED}
+    values = {name: row[name] for name in _HASHED if name not in _LATER or row[name] is not None}
     values["at"] = values["at"].astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(f"{row['previous']}{text}".encode()).hexdigest()
@@ -388,6 +422,7 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
         "environment": environment,
         "query_id": _clean(record.query_id),
         "principal": _clean(record.principal),
+        "asked_by": None if record.asked_by is None else _clean(record.asked_by),
         "groups": [_clean(group) for group in record.groups],
         "door": record.door,
         "address": None if record.address is None else _clean(record.address),
@@ -427,6 +462,7 @@ def _read(row: dict[str, Any]) -> AuditRow:
         policy_version=row["policy_version"],
         seconds=row["seconds"],
         groups=tuple(row["groups"]),
+        asked_by=row["asked_by"],
     )
     return AuditRow(row["seq"], row["environment"], record, row["previous"], row["hash"])
 

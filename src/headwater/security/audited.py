@@ -38,6 +38,8 @@ class Audited:
     seconds: float | None = None
     #: The groups they were in, a provider's among them: what decisions are replayed with.
     groups: tuple[str, ...] = ()
+    #: Who really asked, where it was under the rights of `principal`: the owner who tries what a user sees, whoever runs an export.
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,8 @@ class _Judge:
         return frozenset(taken)
 
     def _is_about(self, deny: Deny) -> bool:
-        return deny.role in self._principal.roles or deny.group in self._principal.groups or deny.user == self._principal.name
+        is_named = deny.user is not None and deny.user.lower() == self._principal.name.lower()  # as whoever logs in is found
+        return is_named or deny.role in self._principal.roles or deny.group in self._principal.groups
 
     # -- columns -----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ _WHOLE_NUMBERS: Final = frozenset(
 )
 _NUMBERS: Final = _WHOLE_NUMBERS | {"FLOAT", "DOUBLE"}
 _TIMES: Final = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"})
+_OTHERS: Final = frozenset({"VARCHAR", "BOOLEAN", "TIME", "BLOB", "UUID", "INTERVAL"})
 #: What stands for a text, or the part of one, that isn't shown. Its length says nothing of the text's.
 _STARS: Final = "***"
 
@@ -62,6 +63,11 @@ def mask_sql(mask: Mask, column: str, type_name: str, keys: MaskKeys) -> str:
             return _noisy(mask.argument, column, type_name, base, keys) if base in _NUMBERS else hidden
         case "partial":
             return _partial(mask.argument, column) if base == "VARCHAR" else hidden
+
+
+def hides(mask: Mask, type_name: str) -> bool:
+    """Whether a mask can do nothing to a type but hide it; nothing is claimed of a type that goes by another name than the engine's own."""
+    return _base(type_name) in _NUMBERS | _TIMES | _OTHERS and mask_sql(mask, "x", type_name, MaskKeys("", "", "")) == f"CAST(NULL AS {type_name})"
 
 
 def _base(type_name: str) -> str:

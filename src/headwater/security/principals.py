@@ -43,6 +43,8 @@ class Principal:
     #: When it said who it is, and when that ends by itself.
     since: datetime | None = None
     until: datetime | None = None
+    #: Who really asks, where it is somebody else with the rights of this one.
+    asked_by: str | None = None
 
     @property
     def groups(self) -> frozenset[str]:
@@ -61,7 +63,7 @@ def memberships_of(
     name: str, policies: Policies, *, by_user: Iterable[str] = (), by_claims: Iterable[str] = ()
 ) -> tuple[Membership, ...]:  # fmt: skip
     """All groups of a user, each with every origin it has."""
-    named = [group for group, one in policies.groups.items() if name in one.members]
+    named = [group for group, one in policies.groups.items() if one.has(name)]
     found = [Membership(group, "request" if group.startswith(APPROVED) else "policy") for group in named]
     found += [Membership(group, "user") for group in by_user if not group.startswith(APPROVED)]
     found += [Membership(group, "oidc") for group in by_claims if not group.startswith(APPROVED)]

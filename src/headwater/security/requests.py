@@ -23,6 +23,7 @@ from headwater.state.rows import written
 #: What can be had for a time. Giving rights, reading the audit and administering aren't on one table, and would last longer than the access itself.
 REQUESTABLE: Final[tuple[Action, ...]] = ("select", "export", "run", "publish", "quarantine", "detokenize")
 RequestState = Literal["waiting", "approved", "ended", "revoked"]
+_DECIDERS: Final[tuple[Action, ...]] = ("approve", "admin")
 _DECIDING: Final = 7_203_421
 _IN_FORCE: Final = (
     sa.select(t.access_requests)
@@ -130,7 +131,7 @@ class AccessRequests:
     def approve(self, id: str, *, by: Principal, policies: Policies, until: datetime | None = None) -> AccessRequest:
         """Gives what was asked for; not for longer than asked, but maybe, with `until`, for less.
 
-        Raises ApprovalRefused where `by` asked for it, or would have it, or has no right to approve on the table; UsageError (no such request,
+        Raises ApprovalRefused where `by` asked for it, or would have it, or may not decide about the table; UsageError (no such request,
         decided already, over).
         """
         asked = self.find(id)
@@ -153,11 +154,10 @@ class AccessRequests:
             raise ApprovalRefused(
                 "nobody approves their own access", found=f"{by.name} asks for {asked.table}", hint="somebody else has to look at it"
             )
-        decision = decide(policies, by, "approve", Resource(asked.table), at=self._state.clock())
-        if not decision.is_allowed:
+        if not may_decide(policies, by, asked.table, at=self._state.clock()):
             raise ApprovalRefused(
                 f"{by.name} can't approve access to {asked.table}",
-                expected=f"a grant `approve: {asked.table}`, or an administrator",
+                expected=f"a grant `approve: {asked.table}` or `admin: {asked.table}`, or an administrator",
                 state="nothing was changed",
             )
 
@@ -199,6 +199,11 @@ class AccessRequests:
         """As `approved`, read on a connection to the store."""
         rows = connection.execute(_IN_FORCE, {"of_environment": self._environment, "at": at}).all()
         return tuple(_request(row, at) for row in rows)
+
+
+def may_decide(policies: Policies, who: Principal, table: TableName, *, at: datetime) -> bool:
+    """Whether somebody may decide about access to a table, as far as it isn't their own: by a grant of `approve` or `admin` on it."""
+    return any(decide(policies, who, action, Resource(table), at=at).is_allowed for action in _DECIDERS)
 
 
 def effective_policies(policies: Policies, approved: Sequence[AccessRequest], at: datetime) -> Policies:

@@ -53,16 +53,21 @@ class Review:
 def uses_of(
     records: Iterable[Audited], policies: Policies, *, admins: frozenset[str] = frozenset(), services: frozenset[str] = frozenset()
 ) -> list[Use]:
-    """What was allowed by policy, each way once: of the owner nothing, since they need no right."""
+    """What was allowed by policy, each way once: of the owner nothing, since they need no right, nor of what the owner tried as somebody else.
+
+    An export uses the rights of its principal, whoever runs it.
+    """
     found: dict[tuple[object, ...], Use] = {}
     for record in records:
         if record.decision != "allowed" or record.action not in ACTIONS or not record.tables or record.principal in ("owner", "(unknown)"):
+            continue
+        if record.asked_by is not None and record.action != "export":
             continue
         columns: dict[str, set[str]] = {}
         for text in record.columns:
             table, _, column = text.rpartition(".")
             columns.setdefault(table.lower(), set()).add(column.lower())
-        named = [group for group, one in policies.groups.items() if record.principal in one.members]
+        named = [group for group, one in policies.groups.items() if one.has(record.principal)]
         memberships = tuple(Membership(group, "policy") for group in dict.fromkeys([*record.groups, *named]))
         principal = Principal(
             record.principal,
@@ -112,12 +117,12 @@ def review(policies: Policies, uses: Sequence[Use], resource_of: Callable[[Table
                 if candidate != kept and replay.agrees(narrowed := _with_grant(current, role, kept, candidate)):
                     unused.append(Unused("part of a grant", where, *_difference(kept, candidate)))
                     kept, current = candidate, narrowed
-    came = {use.principal.name for use in uses}
+    came = {use.principal.name.lower() for use in uses}
     for name, group in policies.groups.items():
-        absent = [member for member in group.members if member not in came]
+        absent = [member for member in group.members if member.lower() not in came]
         if absent and not name.startswith(APPROVED):
             unused.append(Unused("membership", f"group {name}", ", ".join(absent)))
-            members = tuple(member for member in group.members if member in came)
+            members = tuple(member for member in group.members if member.lower() in came)
             groups = {**current.groups, name: Group(roles=group.roles, members=members)}
             current = current.model_copy(update={"groups": groups})
     if not replay.agrees(current):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -71,11 +71,16 @@ class Users(Accounts):
                 raise self._refusal(row, door, address, "the password is wrong")
             if self._passwords.is_outdated(password_hash):
                 self._update(row.name, {"password_hash": self._seals.seal(f"password {row.name_key}", self._passwords.hash(password))})
+        if not may_be_expired:
+            self._refuse_expired(row, door, address)
+        return row
+
+    def _refuse_expired(self, row: Any, door: Door, address: str | None) -> None:
+        """For a password that is right. Raises PasswordExpired."""
         is_old = not row.password_is_generated and row.kind == "user" and self._passwords.is_expired(row.password_changed_at, self._now())
-        if not may_be_expired and (row.must_rotate or is_old):
+        if row.must_rotate or is_old:
             self._note("login", row.name, door, address, "the password must be changed")
             raise PasswordExpired(f"the password of {row.name} must be changed first", hint=f"headwater user passwd {row.name}")
-        return row
 
     def login_token(self, token: str, *, door: Door, address: str | None = None, name: str | None = None) -> Principal:
         """Who comes with a token, one of ours or a provider's; where a `name` is said too it must be that user's. Raises AuthenticationFailed."""
@@ -92,7 +97,10 @@ class Users(Accounts):
         return self._come_with_token(kept, door, address)
 
     def login_scram(self, name: str, credential: str, *, door: Door, address: str | None = None) -> Principal:
-        """Who has proven by SCRAM to know what `credential` stands for: see `ScramExchange.credential`. Raises AuthenticationFailed."""
+        """Who has proven by SCRAM to know what `credential` stands for: see `ScramExchange.credential`.
+
+        Raises AuthenticationFailed, and PasswordExpired where the password is right.
+        """
         row = self._row(name)
         if credential != "password":
             kept = self._token_row(credential)
@@ -103,6 +111,7 @@ class Users(Accounts):
         why = self._why_not(row, rules, door, address)
         if row is None or why is not None or not row.password_is_generated:
             raise self._refusal(row, door, address, why or "the user has no password")
+        self._refuse_expired(row, door, address)
         principal = self._principal(row, rules, door, address)
         self._let_in(principal, row)
         return principal
@@ -112,17 +121,18 @@ class Users(Accounts):
         row = self._row(name)
         self._note("login", UNKNOWN if row is None else row.name, door, address, "the proof is wrong")
 
-    def scram_verifier(self, name: str) -> scram.ScramSecret | None:
+    def scram_verifier(self, name: str, *, may_ask: bool = True) -> scram.ScramSecret | None:
         """What to check a user's proofs with: their tokens and a generated password; None where a password a person chose must be asked for.
 
-        A name that nobody has gets one or the other too, always the same, so that the answer tells nothing of who there is.
+        A name that nobody has gets one or the other too, always the same, so that the answer tells nothing of who there is. Where nothing may be
+        asked for in clear (`may_ask` False) it is never None: then people with a password of their own come by their tokens alone.
         """
         key = self._salt_key()
         row = self._row(name)
         if row is None:
-            asks_password = scram.salt_of(f"which {name.lower()}", key)[0] % 2 == 0
+            asks_password = may_ask and scram.salt_of(f"which {name.lower()}", key)[0] % 2 == 0
             return None if asks_password else scram.unprovable(name.lower(), key)
-        if row.password_hash is not None and not row.password_is_generated:
+        if may_ask and row.password_hash is not None and not row.password_is_generated:
             return None
         now = self._now()
         usable = (t.tokens.c.user_name == row.name) & t.tokens.c.revoked_at.is_(None)
@@ -156,7 +166,7 @@ class Users(Accounts):
         if why is not None:
             raise self._refusal(row, door, address, why)
         principal = self._principal(row, rules, door, address, identity.groups, until=identity.expires_at)
-        self._let_in(principal, row)
+        self._let_in(principal, row, identity.groups)
         return principal
 
     def _bound_row(self, identity: Identity) -> Any:
@@ -266,15 +276,18 @@ class Users(Accounts):
         self._note("login", row.name, door, address)
         if kept.last_used_at is None or now - kept.last_used_at >= _SEEN_EVERY:
             used = sa.update(t.tokens).where(t.tokens.c.id == kept.id).values(last_used_at=now)
-            self._state.write(lambda connection: connection.execute(used))
+            came = sa.update(t.users).where(t.users.c.name == row.name).values(last_login_at=now)
+            self._state.write(lambda connection: (connection.execute(used), connection.execute(came)))
         return principal
 
-    def _let_in(self, principal: Principal, row: Any) -> None:
-        """The audit first; then what the user's row remembers."""
+    def _let_in(self, principal: Principal, row: Any, claims: Sequence[str] | None = None) -> None:
+        """The audit first; then what the user's row remembers. `claims` are the groups that a provider named."""
         self._note("login", row.name, principal.door, principal.address, groups=principal.groups)
         now = self._now()
-        if row.failed_attempts or row.locked_until is not None or row.last_login_at is None or now - row.last_login_at >= _SEEN_EVERY:
-            self._update(row.name, {"failed_attempts": 0, "locked_until": None, "last_login_at": now})
+        is_new = row.failed_attempts or row.locked_until is not None or row.last_login_at is None or now - row.last_login_at >= _SEEN_EVERY
+        claimed = {} if claims is None else {"claimed_groups": list(claims), "claimed_at": now}
+        if is_new or (claims is not None and row.claimed_groups != list(claims)):
+            self._update(row.name, {"failed_attempts": 0, "locked_until": None, "last_login_at": now, **claimed})
 
     def _refusal(self, row: Any, door: Door, address: str | None, why: str, *, what: str = "login") -> AuthenticationFailed:
         """The error for people, once the audit has the reason."""

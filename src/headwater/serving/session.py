@@ -90,8 +90,8 @@ class Service(Protocol):
 
     def login_token(self, token: str, *, door: Door, address: str | None) -> Principal: ...
 
-    def scram_secret(self, user: str) -> ScramSecret | None:
-        """The secret of a user who has one; None for an unknown user and for people with passwords of their own."""
+    def scram_secret(self, user: str, *, may_ask: bool) -> ScramSecret | None:
+        """What a user's proofs are checked with; None where a password must be asked for in clear, which is never where `may_ask` is False."""
         ...
 
     def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
@@ -102,15 +102,22 @@ class Service(Protocol):
         """Told of a proof that was wrong."""
         ...
 
-    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
-        """Binds a query and runs nothing. `parameter_types` are DuckDB type names, as far as the client says them; else `UNKNOWN`."""
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Described:
+        """Binds a query and runs nothing. `parameter_types` are DuckDB type names, as far as the client says them; else `UNKNOWN`. `asked` is what
+        the client wrote, where `sql` is its translation."""
         ...
 
     def run(
-        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
+        self,
+        principal: Principal,
+        sql: str,
+        parameters: Sequence[Any],
+        *,
+        asked: str | None = None,
+        started: Callable[[Callable[[], None]], None] | None = None,
     ) -> Answer:
         """Runs one query (DuckDB's dialect, parameters as `$1`). It may compute for long before it returns: `started` is called before that, in the
-        same thread, with the function that interrupts it from another one."""
+        same thread, with the function that interrupts it from another one. `asked` is as for `describe`."""
         ...
 
     def tables(self, principal: Principal) -> Sequence[VisibleTable]: ...

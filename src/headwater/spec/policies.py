@@ -234,7 +234,7 @@ class Limits(Resource):
     """What one query, or one principal at a time, may take; left out: no limit of its own."""
 
     rows: int | None = Field(default=None, ge=1)
-    bytes: int | None = Field(default=None, ge=1)
+    bytes: Size | None = Field(default=None, ge=1)
     memory: Annotated[Size, AfterValidator(_enough)] | None = None
     seconds: float | None = Field(default=None, gt=0)
     concurrency: int | None = Field(default=None, ge=1)
@@ -260,6 +260,10 @@ class Group(Resource):
 
     roles: Strings = ()
     members: Strings = ()
+
+    def has(self, name: str) -> bool:
+        """Whether somebody of the name is in it, whatever its case, as for whoever logs in."""
+        return any(member.lower() == name.lower() for member in self.members)
 
 
 class Deny(Resource):

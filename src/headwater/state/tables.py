@@ -109,6 +109,9 @@ users = sa.Table(
     sa.Column("password_changed_at", UtcTime),
     sa.Column("must_rotate", sa.Boolean, nullable=False),
     sa.Column("oidc_subject", sa.String),
+    #: The groups that a provider named at the last login by it, and when that was. For looking at: nobody comes in with them.
+    sa.Column("claimed_groups", sa.JSON),
+    sa.Column("claimed_at", UtcTime),
     sa.Column("is_disabled", sa.Boolean, nullable=False),
     sa.Column("failed_attempts", sa.Integer, nullable=False),
     sa.Column("locked_until", UtcTime),
@@ -168,6 +171,8 @@ audit = sa.Table(
     sa.Column("environment", sa.String, nullable=False),
     sa.Column("query_id", sa.String, nullable=False),
     sa.Column("principal", sa.String, nullable=False),
+    #: Who really asked, where it was under another's rights. Nothing of it is in the hash where it is null: older rows have no such column.
+    sa.Column("asked_by", sa.String),
     sa.Column("groups", sa.JSON, nullable=False),
     sa.Column("door", sa.String(16), nullable=False),
     sa.Column("address", sa.String),

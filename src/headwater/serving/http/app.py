@@ -35,7 +35,7 @@ from headwater.serving.http.texts import Style
 from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.logins import Logins, is_loopback
-from headwater.serving.noting import noted
+from headwater.serving.noting import note_refused, noted
 from headwater.serving.session import Service, VisibleTable
 
 log = logging.getLogger("headwater.serving")
@@ -152,13 +152,10 @@ class HttpDoor:
                 raise
 
     async def _principal(self, request: Request) -> Principal:
-        headers = request.headers.getlist("authorization")
-        if len(headers) > 1:
-            raise UsageError("Authorization is given twice")
-        header = headers[0] if headers else None
+        header, purpose = _one(request, "Authorization"), _one(request, "X-Headwater-Purpose")
         address = request.client.host if request.client else None
         is_private = request.url.scheme == "https" or is_loopback(address)
-        work = partial(self.logins.principal, header, address, request.headers.get("x-headwater-purpose"), is_private=is_private)
+        work = partial(self.logins.principal, header, address, purpose, is_private=is_private)
         return await anyio.to_thread.run_sync(work, limiter=self._login_threads)
 
     async def _body(self, request: Request) -> bytes:
@@ -187,8 +184,8 @@ class HttpDoor:
         return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._query_threads)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """One of the queries that may run at once. Raises LimitReached when none is free in time."""
+    async def turn(self, principal: Principal, sql: str) -> AsyncIterator[None]:
+        """One of the queries that may run at once. Raises LimitReached when none is free in time, which is noted."""
         if self.is_stopping:
             raise Refused(503, LimitReached("the server is stopping"), {"Retry-After": "5"})
         try:
@@ -196,6 +193,7 @@ class HttpDoor:
                 await self._turns.acquire()
         except TimeoutError:
             refusal = LimitReached("as many queries run as may at once", expected=f"up to {self.limits.queries}", hint="try again in a moment")
+            await anyio.to_thread.run_sync(note_refused, self.service, principal, sql, refusal, limiter=self._login_threads)
             raise Refused(503, refusal, {"Retry-After": "1"}) from None
         try:
             yield
@@ -221,7 +219,7 @@ class HttpDoor:
     async def _page(
         self, request: Request, principal: Principal, page: Page, format: type[Format], style: Style, headers: dict[str, str]
     ) -> Response:  # fmt: skip
-        async with self.turn():
+        async with self.turn(principal, page.sql):
             job = self.job(principal, page.sql, page.parameters)
 
             def work() -> tuple[bytes, str | None]:
@@ -279,7 +277,7 @@ class _Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self._door
-        async with door.turn():
+        async with door.turn(self._principal, self._sql):
             job = door.job(self._principal, self._sql, self._parameters)
             streaming = door.streaming(job, self._format, self._style)
             try:
@@ -445,6 +443,14 @@ def _negotiated(request: Request) -> tuple[type[Format], Style]:
     if found is None:
         raise Refused(406, UsageError("none of the formats asked for is given here", expected=", ".join(FORMATS)))
     return found
+
+
+def _one(request: Request, name: str) -> str | None:
+    """Raises UsageError where whoever stands between may have read another one of them."""
+    values = request.headers.getlist(name)
+    if len(values) > 1:
+        raise UsageError(f"{name} is given twice")
+    return values[0] if values else None
 
 
 def _words(request: Request) -> list[tuple[str, str]]:

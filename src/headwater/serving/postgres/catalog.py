@@ -22,6 +22,7 @@ from headwater.serving.postgres.relations import OWNER_OID, PG_CATALOG, SYSTEM_O
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import Rows, rows_of_table
 from headwater.serving.session import VisibleTable
+from headwater.storage.gate.entangled import refuse_entangled, too_deep
 from headwater.storage.gate.functions import ALLOWED
 
 #: Catalogs kept: sessions that see the same tables share one.
@@ -150,12 +151,16 @@ def _fingerprint(tables: Sequence[VisibleTable]) -> int:
 
 
 def _check(sql: str) -> None:
-    """Queries of clients run in the catalog's DuckDB: only SELECTs from the catalog's tables do. Raises WireError."""
-    statements = parse_statements(sql)
-    tree = parse_tree(sql) if len(statements) == 1 and statements[0].type == "SELECT" else None
-    if tree is None:
-        raise WireError("0A000", "only one query at a time can be asked of the catalog")
-    _check_node(tree, frozenset())
+    """Queries of clients run in the catalog's DuckDB: only SELECTs from the catalog's tables do. Raises WireError, StatementRefused."""
+    try:
+        statements = parse_statements(sql)
+        tree = parse_tree(sql) if len(statements) == 1 and statements[0].type == "SELECT" else None
+        if tree is None:
+            raise WireError("0A000", "only one query at a time can be asked of the catalog")
+        refuse_entangled(tree)
+        _check_node(tree, frozenset())
+    except RecursionError:
+        raise too_deep() from None
 
 
 def _check_node(node: Any, ctes: frozenset[str]) -> None:

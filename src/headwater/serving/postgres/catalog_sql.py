@@ -14,10 +14,11 @@ from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import name_outputs
-from headwater.serving.postgres.reading import is_cte
+from headwater.serving.postgres.reading import MOST_TABLES, is_cte
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
+from headwater.serving.postgres.trees import put_in_place
 from headwater.serving.postgres.values import array_parts
 
 VERSION: Final = f"PostgreSQL {SERVER_VERSION} (Headwater, on DuckDB)"
@@ -65,11 +66,13 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
         raise WireError("42601", "this question to the catalog can't be read", detail=str(error).splitlines()[0]) from None
     if not isinstance(tree, exp.Query):
         raise WireError("0A000", "only queries can be asked of the catalog")
+    if sum(1 for _ in tree.find_all(exp.Table)) > MOST_TABLES:
+        raise WireError("54001", f"a question to the catalog with more than {MOST_TABLES:,} tables is not translated")
     name_outputs(tree)
     for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
         made = _translated(node, context, values)
         if made is not node:
-            node.replace(made)
+            put_in_place(made, node)
     try:
         return tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except sqlglot.errors.SqlglotError as error:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from headwater.errors import AuthenticationFailed, HeadwaterError, Interrupted
+from headwater.errors import AuthenticationFailed, HeadwaterError, Interrupted, PasswordExpired
 from headwater.security.principals import Principal
 from headwater.security.scram import ScramExchange
 from headwater.serving.postgres import codec, failures, settings
@@ -35,6 +35,8 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("headwater.serving")
 
 _LOGIN_SECONDS: Final = 60.0
+#: Told whoever fails without TLS, whatever they tried: it mustn't tell whose the name is.
+_IN_CLEAR: Final = "Without TLS tokens and generated passwords are taken; a password that a person chose over TLS alone: sslmode=require."
 
 
 class _Ended(Exception):
@@ -187,7 +189,7 @@ class Connection:
     async def _authenticate(self, user: str) -> Principal:
         service = self._server.service
         address = (self._writer.get_extra_info("peername") or (None,))[0]
-        secret = await self._apart(lambda: service.scram_secret(user))
+        secret = await self._apart(lambda: service.scram_secret(user, may_ask=self._is_tls))
         if secret is not None:
             exchange = ScramExchange(secret)
             self._output.send(codec.message(b"R", struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"))
@@ -197,19 +199,16 @@ class Connection:
             try:
                 self._output.send(codec.message(b"R", struct.pack("!i", 11) + exchange.first(payload.sized() or b"")))
                 final = exchange.final((await self._password_message()).rest())
-                credential = exchange.credential or ""
-                principal = await self._apart(lambda: service.login_scram(user, credential, door="postgres", address=address))
             except AuthenticationFailed as error:
                 await self._apart(lambda: service.scram_failed(user, door="postgres", address=address))
-                raise WireError("28P01", f'password authentication failed for user "{user}"') from error
+                raise self._failed_login(user, None if self._is_tls else _IN_CLEAR) from error
+            credential = exchange.credential or ""
+            try:
+                principal = await self._apart(lambda: service.login_scram(user, credential, door="postgres", address=address))
+            except HeadwaterError as error:
+                raise self._failed_login(user, error) from error
             self._output.send(codec.message(b"R", struct.pack("!i", 12) + final))
             return principal
-        if not self._is_tls:
-            raise WireError(
-                "28000",
-                f'no password of user "{user}" is taken on a connection without TLS',
-                hint="Connect with sslmode=require, or with a token.",
-            )
         self._output.send(codec.message(b"R", struct.pack("!i", 3)))
         payload = await self._password_message()
         password = payload.text()
@@ -217,7 +216,13 @@ class Connection:
         try:
             return await self._apart(lambda: service.login_password(user, password, door="postgres", address=address))
         except HeadwaterError as error:
-            raise WireError("28P01", f'password authentication failed for user "{user}"', hint=error.hint) from error
+            raise self._failed_login(user, error) from error
+
+    def _failed_login(self, user: str, why: HeadwaterError | str | None) -> WireError:
+        """What a client is told: with the hint `why`, or that of the error; a password that is right and only too old is said to be so."""
+        detail = f"{why.code} {why.what}" if isinstance(why, PasswordExpired) else None
+        hint = why.hint if isinstance(why, HeadwaterError) else why
+        return WireError("28P01", f'password authentication failed for user "{user}"', detail=detail, hint=hint)
 
     async def _password_message(self) -> Payload:
         await self._output.flush()

@@ -18,12 +18,15 @@ from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import FUNCTION_NAMES, output_name
+from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_columns, output_name
 from headwater.serving.postgres.reading import is_cte, read_postgres
 from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.trees import put_in_place
 
 __all__ = ["Context", "Translated", "translate"]
 
+#: Tables and queries in one statement: names are looked for in each of them.
+_MOST_PARTS: Final = 1000
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
 
@@ -86,8 +89,12 @@ class _Translation:
             if not identifier.args.get("quoted"):
                 identifier.set("this", str(identifier.this).lower())
         self._tell_session()
+        parts = 0
         for node in self._tree.walk():
             _refuse_unknown(node)
+            parts += isinstance(node, (exp.Query, exp.Table))
+        if parts > _MOST_PARTS:
+            raise WireError("54001", f"a query with more than {_MOST_PARTS:,} tables and subqueries is not translated", hint=_HINT)
         self._name_outputs()
         self._refuse_ambiguous_orders()
         self._find_tables()
@@ -108,16 +115,12 @@ class _Translation:
             made: exp.Expr = exp.cast(value, "text")
             if isinstance(node.parent, exp.Select) and node.arg_key == "expressions":
                 made = exp.alias_(made, output_name(node) or node.name, quoted=True)
-            node.replace(made)
+            put_in_place(made, node)
 
     def _name_outputs(self) -> None:
         for select in self._tree.find_all(exp.Select):
-            if isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
-                continue
-            for item in list(select.expressions):
-                name = output_name(item)
-                if name is not None:
-                    item.replace(exp.alias_(item.copy(), name, quoted=True))
+            if not isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
+                name_columns(select)
 
     def _refuse_ambiguous_orders(self) -> None:
         for order in self._tree.find_all(exp.Order):
@@ -238,7 +241,7 @@ class _Translation:
                 if node is self._tree:
                     self._tree = made
                 else:
-                    node.replace(made)
+                    put_in_place(made, node)
 
 
 def _count_of_relations(query: exp.Expr) -> int:

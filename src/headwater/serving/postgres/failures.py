@@ -35,6 +35,11 @@ _STATES: Final = (
     (errors.LakeReadOnly, "25006"),
     (errors.QueryError, "42000"),
     (errors.ProjectError, "F0000"),
+    (errors.AuthenticationFailed, "28000"),
+    (errors.AddressRefused, "28000"),
+    (errors.LimitReached, "53400"),
+    (errors.AuditUnwritable, "58030"),
+    (errors.IdentityError, "42501"),
 )
 _BIND_STATES: Final = (
     (re.compile(r"table .* does not exist|referenced table .* not found", re.IGNORECASE), "42P01"),

@@ -10,10 +10,14 @@ from sqlglot import exp
 def name_outputs(tree: exp.Expr) -> None:
     """Columns get the names that Postgres gives them, before their expressions are changed."""
     for select in tree.find_all(exp.Select):
-        for item in select.expressions:
-            name = output_name(item)
-            if name is not None:
-                item.replace(exp.alias_(item.copy(), name, quoted=True))
+        name_columns(select)
+
+
+def name_columns(select: exp.Select) -> None:
+    """Those of one SELECT, all at once: putting one in another's place takes a step for each beside it."""
+    named = [(item, output_name(item)) for item in select.expressions]
+    if any(name is not None for _, name in named):
+        select.set("expressions", [item if name is None else exp.alias_(item, name, quoted=True, copy=False) for item, name in named])
 
 
 def output_name(item: exp.Expr) -> str | None:

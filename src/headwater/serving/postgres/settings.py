@@ -88,6 +88,9 @@ REPORTED: Final = (
     "default_transaction_read_only",
     "in_hot_standby",
 )
+#: Characters of one setting; settings of one session, those of clients' own names among them.
+_MOST_CHARACTERS: Final = 65_536
+_MOST_SETTINGS: Final = 1000
 _UNITS: Final = {"": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "us": 0.001}
 _UTC: Final = frozenset({"utc", "etc/utc", "gmt", "etc/gmt", "zulu", "z", "0", "+00", "+00:00", "uct", "universal", "greenwich"})
 
@@ -182,6 +185,8 @@ class Settings:
         low = value.strip().lower()
         if name not in _DEFAULTS and "." not in name:
             raise WireError("42704", f'unrecognized configuration parameter "{name}"')
+        if len(name) + len(value) > _MOST_CHARACTERS or (name not in self._values and len(self._values) >= _MOST_SETTINGS):
+            raise WireError("54000", "a session keeps no more settings, and no longer ones")
         if name == "statement_timeout" or name.endswith("_timeout"):
             return str(_milliseconds(name, low))
         if name == "headwater.dialect":

@@ -14,7 +14,7 @@ from headwater.spec.names import TableName
 from headwater.spec.policies import Action, Limits, Policies
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pyarrow.dataset
 
 _NO_POLICIES: Final = Policies()
 
@@ -22,7 +22,8 @@ _NO_POLICIES: Final = Policies()
 @dataclass(frozen=True, slots=True)
 class Access:
     """`at` (aware) is now, as decisions see it. `audit` is called before the first row leaves; what it raises refuses the query. `audit_end` is
-    called when the query is over, with the rows that left. `audit_rows` gives the audit itself: the table `headwater.audit`.
+    called when the query is over, with the rows that left. `audit_rows` gives the audit itself as it is then, an Arrow dataset: the table
+    `headwater.audit`.
 
     Errors of anybody but the owner name `query_id` and nothing else; their full text goes to `audit`. `database` is the name by which a reader may
     call the whole lake in front of a schema's (`shop.marts.revenue`); None for none.
@@ -35,11 +36,13 @@ class Access:
     limits: Limits = field(default_factory=Limits)
     audit: Callable[[Audited], None] | None = None
     audit_end: Callable[[Audited], None] | None = None
-    audit_rows: Callable[[], pa.RecordBatchReader] | None = None
+    audit_rows: Callable[[], pyarrow.dataset.Dataset] | None = None
     query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     database: str | None = None
     #: By which right tables are read: `export` for what is sent out by an export.
     action: Action = "select"
+    #: What the reader wrote, for the audit, where the statement that is run is a translation of it.
+    asked: str | None = None
 
     @classmethod
     def owner(cls, *, at: datetime | None = None, audit: Callable[[Audited], None] | None = None) -> Access:

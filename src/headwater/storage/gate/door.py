@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 _NO_COLUMN: Final = re.compile(r'(?:Referenced column|column named|Column with name|does not have a column named) "([^"]+)"')
 #: How many ways of giving its parameters' types are remembered of a plan.
 _MOST_DESCRIBED: Final = 16
+#: Those of one answer to a reader; Postgres has 1,664.
+_MOST_COLUMNS: Final = 10_000
 #: About the reader's own words alone, whoever they are.
 _TELLABLE: Final = (StatementRefused, TableNotFound, SqlSyntaxError, LimitExceeded, UsageError)
 
@@ -112,7 +114,7 @@ class _Query:
             address=principal.address,
             purpose=principal.purpose,
             action=action,
-            sql=self.sql,
+            sql=self.sql if self.access.asked is None else self.access.asked,
             tables=tables or (self.plan.tables if self.plan else ()),
             columns=columns or (self.plan.columns if self.plan else ()),
             rows=rows,
@@ -121,6 +123,7 @@ class _Query:
             policy_version=self.access.policies.version,
             seconds=time.monotonic() - self.started,
             groups=tuple(sorted(principal.groups)),
+            asked_by=principal.asked_by,
         )
 
     def record_turned_back(self, columns: tuple[str, ...], count: int | None) -> None:
@@ -187,6 +190,12 @@ class _Guarded(Guard):
         if self._overtime is not None:
             self._overtime.close()
         self._query.end()
+
+
+def _refuse_wide(access: Access, columns: int) -> None:
+    """Every door takes time by the square of an answer's columns, and can't be stopped in it."""
+    if columns > _MOST_COLUMNS and not access.is_owner:
+        raise StatementRefused("the query gives more columns than are answered", expected=f"up to {_MOST_COLUMNS:,}", found=f"{columns:,}")
 
 
 def _turned_back(connection: Connection) -> int | None:
@@ -307,6 +316,7 @@ class Door:
                 reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
             else:
                 result = self._run(plan, plan.sql, parameters, place.connection, guard)
+                _refuse_wide(access, len(result.columns))
                 reading = Reading(result, place.handle.interrupt, place.release, guard)
         except HeadwaterError as error:
             failure = error
@@ -427,6 +437,7 @@ class Door:
             if text is None:
                 raise StatementRefused("this query can't be described", hint="give its parameters types: CAST($1 AS INTEGER)")
             columns = describe_query(place.connection, text)
+            _refuse_wide(access, len(columns))
             is_done = True
             described = Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))
             if len(plan.described) < _MOST_DESCRIBED:

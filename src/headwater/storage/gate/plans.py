@@ -21,6 +21,7 @@ from headwater.storage.core import Core
 from headwater.storage.gate import functions
 from headwater.storage.gate.access import Access, Described
 from headwater.storage.gate.apart import Apart, Lease
+from headwater.storage.gate.entangled import refuse_entangled, too_deep
 from headwater.storage.gate.outline import outline
 from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
 from headwater.storage.gate.tree import Node, query_of, to_sql
@@ -154,7 +155,7 @@ def _planned(access: Access, sql: str, tables: Tables, known: Mapping[str, str])
     try:
         return make_plan(access, sql, tables, known)
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
 
 
 def make_plan(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:
@@ -195,7 +196,7 @@ def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str,
     if node is None:
         return Plan(None, None, (), False, (), (), (), None)
     if not access.is_owner:
-        _refuse_entangled(node)
+        refuse_entangled(node)
     principal = access.principal
     walk = Walk(
         "owner" if access.is_owner else "reader",
@@ -228,38 +229,6 @@ def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str,
         loads_audit=tables.has_audit,
         turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,
     )
-
-
-#: The sum over a statement's expressions of how deep each stands, squared: a chain of 180 additions.
-_MOST_ENTANGLED: Final = 2_000_000
-#: Subqueries in expressions, one in another.
-_MOST_SUBQUERIES: Final = 12
-
-
-def _refuse_entangled(node: Node) -> None:
-    """The engine's time for an expression grows with the third power of its depth, and doubles with each subquery in it, before anything could
-    interrupt it: a thousand additions, or thirty subqueries, keep a core for minutes.
-    """
-    found = 0
-    waiting: list[tuple[Any, int, int]] = [(node, 0, 0)]
-    while waiting:
-        value, depth, subqueries = waiting.pop()
-        if isinstance(value, list):
-            waiting.extend((item, depth, subqueries) for item in value if isinstance(item, (dict, list)))
-        elif isinstance(value, dict):
-            if str(value.get("type", "")).endswith("_NODE"):
-                depth = 0
-            elif value.get("class", "CONSTANT") != "CONSTANT":
-                depth += 1
-                found += depth * depth
-                subqueries += value["class"] == "SUBQUERY"
-            waiting.extend((item, depth, subqueries) for item in value.values() if isinstance(item, (dict, list)))
-        if found > _MOST_ENTANGLED or subqueries > _MOST_SUBQUERIES:
-            raise _too_deep()
-
-
-def _too_deep() -> StatementRefused:
-    return StatementRefused("the query's expressions are nested too deeply", hint="give parts of them names in a subquery of FROM")
 
 
 def _turning_back(called: set[str], known: Mapping[str, str], tables: Tables, access: Access) -> TurningBack | None:

@@ -362,12 +362,10 @@ class Tables:
         return f"SELECT {columns} FROM {self._core.system}.{quote(table)}{where}"
 
     def _load_audit(self) -> None:
-        """The audit lives in the state store: its rows as they are now, on this connection alone, once however often a query names them."""
+        """The audit lives in the state store: its rows as they are now, named on this connection alone, and read by the query itself."""
         if self.has_audit or self._access.audit_rows is None:
             return
-        self._connection.register(f"{_LOADED_AUDIT}_rows", self._access.audit_rows())
-        self._connection.execute(f"CREATE TEMP TABLE {_LOADED_AUDIT} AS FROM {_LOADED_AUDIT}_rows")
-        self._connection.unregister(f"{_LOADED_AUDIT}_rows")
+        self._connection.register(_LOADED_AUDIT, self._access.audit_rows())
         self.has_audit = True
 
     def _see_audit(self, name: TableName) -> Seen:

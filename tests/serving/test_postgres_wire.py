@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import resource
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ import psycopg
 import pytest
 from plain_service import PlainService, Table, serving
 
+from headwater.engine import Engine
 from headwater.errors import (
     AuthenticationFailed,
     LimitReached,
@@ -31,11 +34,13 @@ from headwater.errors import (
     StatementRefused,
     TableNotFound,
 )
-from headwater.security.principals import Principal
+from headwater.security.principals import Membership, Principal
 from headwater.serving.postgres import Server
 from headwater.serving.postgres.failures import WireError, sqlstate
 from headwater.serving.postgres.messages import _Portal
 from headwater.serving.postgres.statements import split
+from headwater.spec.policies import Door
+from services import require_program
 
 SLOW = "SELECT count(*) FROM range(100000000) a(x), range(100000) b(y) WHERE x + y = 3"
 
@@ -413,3 +418,58 @@ def test_the_catalog_follows_the_purpose_at_once(service: PlainService) -> None:
         assert connection.execute(asked).fetchall() == []
         connection.execute("SET headwater.purpose = 'fraud'")
         assert connection.execute(asked).fetchall() == [("many",)]
+
+
+def test_a_time_zone_of_the_client_is_told_to_be_utc(service: PlainService) -> None:
+    with serving(service) as server:
+        told: list[str] = []
+        with psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop", autocommit=True) as connection:
+            assert connection.execute("SHOW ssl").fetchone() == ("off",)
+            assert connection.execute("SELECT setting FROM pg_settings WHERE name = 'ssl'").fetchone() == ("off",)
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match='"TimeZone": "Europe/Oslo"'):
+                connection.execute("SET timezone = 'Europe/Oslo'")
+            connection.execute("SET TIME ZONE 'Etc/UTC'")
+        command = [require_program("psql"), "-X", "-A", "-t", "-c", "SHOW timezone", f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop"]
+        for changed in ({"PGTZ": "Europe/Oslo"}, {"PGOPTIONS": "-c timezone=Europe/Oslo"}, {"PGTZ": "UTC"}):
+            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **changed}, timeout=60, check=True)
+            assert done.stdout.strip() == "UTC"
+            told.append(done.stderr)
+    assert [text.count('NOTICE:  the time zone is UTC here, not "Europe/Oslo"') for text in told] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("ALTER USER robot PASSWORD 'x'", "passwords and roles aren't changed in SQL"),
+        ("ALTER ROLE robot SET timezone = 'UTC'", "passwords and roles aren't changed in SQL"),
+        ("SELECT 'foo'::pg_catalog.regproc::pg_catalog.oid", 'function "foo" does not exist'),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["postgres", "duckdb"])
+def test_what_is_not_to_be_had_is_refused_with_its_reason(url: str, sql: str, reason: str, dialect: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"SET headwater.dialect = {dialect}")
+        with pytest.raises(psycopg.Error, match=reason):
+            connection.execute(sql)
+
+
+def test_tables_of_one_name_in_two_schemas_are_both_listed(service: PlainService) -> None:
+    with Engine() as engine:
+        with engine.connection() as connection:
+            connection.execute("CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (x INT); CREATE TABLE b.t (y INT); CREATE TABLE b.u (z INT)")
+        with serving(PlainService(engine)) as server, psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop") as ours:
+            listed = "SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            listed += "WHERE c.relkind = 'r' AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1"
+            assert ours.execute(listed).fetchall() == [("a.t",), ("b.t",), ("b.u",)]
+            ours.execute("SET search_path = b")
+            assert ours.execute(listed).fetchall() == [("b.t",), ("b.u",)]
+
+
+def test_users_are_who_can_log_in() -> None:
+    class Grouped(PlainService):
+        def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
+            return Principal(user, "service", memberships=(Membership("analysts", "user"),), door=door, address=address)
+
+    with Engine() as engine, serving(Grouped(engine)) as server, psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop") as ours:
+        assert ours.execute("SELECT usename FROM pg_user").fetchall() == [("robot",)]
+        assert ours.execute("SELECT rolname FROM pg_roles ORDER BY 1").fetchall() == [("analysts",), ("robot",)]

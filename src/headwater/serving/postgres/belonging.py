@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 
 from headwater.serving.postgres.context import table_parts
-from headwater.serving.postgres.reading import folded, is_cte, read_postgres
+from headwater.serving.postgres.reading import MOST_TABLES, folded, is_cte, read_postgres
 from headwater.serving.postgres.statements import tokens
 from headwater.serving.session import VisibleTable
 
@@ -29,6 +29,8 @@ def is_catalog_query(sql: str, tables: Iterable[VisibleTable]) -> bool:
     except (sqlglot.errors.SqlglotError, RecursionError):
         return True  # a tool's own words, or of neither
     relations = [table for tree in trees if tree is not None for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
+    if len(relations) > MOST_TABLES:
+        return False
     own = {table_parts(table)[1].lower() for table in tables}
     if any(_is_of_catalog(table, own) for table in relations):
         return True

@@ -240,7 +240,7 @@ def _fill(connection: Connection, tables: Sequence[VisibleTable], context: Conte
     insert("pg_tablespace", [{"oid": 1663, "spcname": "pg_default", "spcowner": OWNER_OID}])
     insert("pg_collation", [{"oid": 950, "collname": "C", "collnamespace": PG_CATALOG, "collprovider": "c", "collencoding": -1}])
     insert("pg_language", [{"oid": 14, "lanname": "sql", "lanowner": OWNER_OID}])
-    known = Settings(context.user).all()
+    known = Settings(context.user).all() | {"ssl": context.setting("ssl") or "off"}
     insert("pg_settings", [{"name": name, "setting": value, "boot_val": value, "reset_val": value} for name, value in known.items()])
     for name, columns in (
         ("hw_types", "oid UINTEGER, typname VARCHAR, sql_name VARCHAR"),

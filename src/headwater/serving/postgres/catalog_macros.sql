@@ -14,7 +14,10 @@ CREATE MACRO hw_format_type(o, m) AS (
     ELSE coalesce((SELECT sql_name FROM hw_pg.hw_types WHERE hw_types.oid = o), '???')
   END
 );
-CREATE MACRO hw_table_is_visible(o, path) AS (o IN (SELECT v.oid FROM hw_pg.hw_relations v WHERE v.is_alone OR list_contains(path, v.schema_name)));
+-- With a search path that names no schema of tables, all are listed: of one name in two schemas too.
+CREATE MACRO hw_table_is_visible(o, path) AS (
+  o IN (SELECT v.oid FROM hw_pg.hw_relations v WHERE v.is_alone OR list_contains(path, v.schema_name) OR len(list_filter(path, lambda s: s <> 'public')) = 0)
+);
 CREATE MACRO hw_regclass(n) AS (
   SELECT min(v.oid) FROM hw_pg.hw_relations v
   WHERE v.schema_name || '.' || v.relname = replace(n, '"', '') OR ((v.is_alone OR v.schema_name = 'public') AND v.relname = replace(n, '"', ''))
@@ -47,3 +50,4 @@ CREATE MACRO hw_is_any(x, l) AS (list_contains(l, x));
 CREATE MACRO hw_encoding(e) AS (CASE e WHEN 6 THEN 'UTF8' ELSE '' END);
 CREATE MACRO hw_qualified(a, b) AS (hw_quote_ident(a) || '.' || hw_quote_ident(b));
 CREATE MACRO hw_parse_ident(n) AS (string_split(replace(n, '"', ''), '.'));
+CREATE MACRO hw_size_pretty(n) AS (CASE WHEN abs(n) < 10240 THEN n::BIGINT || ' bytes' WHEN n IS NOT NULL THEN error('pg_size_pretty knows sizes below 10240') END);

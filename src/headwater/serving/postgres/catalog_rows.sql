@@ -12,7 +12,8 @@ INSERT INTO hw_pg.pg_stat_user_tables BY NAME
 SELECT c.oid AS relid, n.nspname AS schemaname, c.relname AS relname FROM hw_pg.pg_class c JOIN hw_pg.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r';
 INSERT INTO hw_pg.pg_stat_all_tables BY NAME SELECT * FROM hw_pg.pg_stat_user_tables;
-INSERT INTO hw_pg.pg_user BY NAME SELECT rolname AS usename, oid AS usesysid, false AS usecreatedb, rolsuper AS usesuper FROM hw_pg.pg_roles;
+INSERT INTO hw_pg.pg_user BY NAME SELECT rolname AS usename, oid AS usesysid, false AS usecreatedb, rolsuper AS usesuper FROM hw_pg.pg_roles
+WHERE rolcanlogin;
 -- The words that the engine reads as such: they are Postgres', and a few of its own.
 CREATE TABLE hw_pg.pg_get_keywords AS
 SELECT keyword_name AS word, CASE keyword_category WHEN 'reserved' THEN 'R' WHEN 'column_name' THEN 'C' WHEN 'type_function' THEN 'T' ELSE 'U' END AS catcode,

@@ -14,7 +14,7 @@ from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import name_outputs
-from headwater.serving.postgres.reading import is_cte
+from headwater.serving.postgres.reading import MOST_TABLES, is_cte
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
@@ -66,6 +66,8 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
         raise WireError("42601", "this question to the catalog can't be read", detail=str(error).splitlines()[0]) from None
     if not isinstance(tree, exp.Query):
         raise WireError("0A000", "only queries can be asked of the catalog")
+    if sum(1 for _ in tree.find_all(exp.Table)) > MOST_TABLES:
+        raise WireError("54001", f"a question to the catalog with more than {MOST_TABLES:,} tables is not translated")
     name_outputs(tree)
     for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
         made = _translated(node, context, values)
@@ -227,6 +229,9 @@ def _cast(node: exp.Cast, context: Context) -> exp.Expr:
         return _object(inner, kind, context)
     if isinstance(inner, exp.Literal) and inner.is_string and node.to.is_type(exp.DataType.Type.ARRAY):
         return _array_literal(inner)
+    of_function = inner.this if isinstance(inner, exp.Cast) and inner.to.is_type(exp.DataType.Type.TEXT) else None
+    if node.to.is_type(exp.DataType.Type.UINT) and isinstance(of_function, exp.Literal) and not str(of_function.this).isdecimal():
+        raise WireError("42883", f'function "{of_function.this}" does not exist')  # 'name'::regproc::oid
     # a parameter's value is its own; x::regclass::oid is the number itself
     is_named = isinstance(inner, exp.Anonymous) and str(inner.this).lower() == "hw_regclass_name"
     if is_named and node.to.is_type(exp.DataType.Type.UINT, exp.DataType.Type.BIGINT):
@@ -411,6 +416,13 @@ def _formatted(arguments: list[exp.Expr], context: Context) -> exp.Expr:
     return exp.Anonymous(this="concat", expressions=[part for part in parts if part != exp.Literal.string("")] or [exp.Literal.string("")])
 
 
+def _unknown(name: str) -> _Maker:
+    def maker(arguments: list[exp.Expr], context: Context) -> exp.Expr:
+        raise WireError("0A000", f"function {name} isn't known here")
+
+    return maker
+
+
 _FUNCTIONS: Final[dict[str, _Maker]] = {
     "format_type": _renamed("hw_format_type", 2),
     "pg_table_is_visible": lambda arguments, context: exp.func("hw_table_is_visible", arguments[0], _path(context, False)),
@@ -438,17 +450,18 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "pg_get_indexdef": _index_definition,
     "pg_get_userbyid": _renamed("hw_role_name", 1),
     "pg_encoding_to_char": _renamed("hw_encoding", 1),
+    "pg_typeof": _unknown("pg_typeof"),
     "pg_relation_size": _constant(0),
     "pg_table_size": _constant(0),
     "pg_total_relation_size": _constant(0),
     "pg_indexes_size": _constant(0),
     "pg_database_size": _constant(0),
-    "pg_size_pretty": _constant("0 bytes"),
+    "pg_size_pretty": _renamed("hw_size_pretty", 1),
     "pg_relation_is_publishable": _constant(False),
     "pg_is_in_recovery": _constant(False),
     "pg_is_other_temp_schema": _constant(False),
     "pg_my_temp_schema": _constant(0),
-    "pg_backend_pid": _constant(0),
+    "pg_backend_pid": lambda arguments, context: exp.Literal.number(context.number),
     "pg_cancel_backend": _constant(False),
     "pg_terminate_backend": _constant(False),
     "aclexplode": _renamed("hw_aclexplode", 1),

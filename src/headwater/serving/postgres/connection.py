@@ -133,7 +133,7 @@ class Connection:
         database = parameters.pop("database", user) or user
         if parameters.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
             raise WireError("0A000", "there is no replication here")
-        chosen = Settings(user)
+        chosen = Settings(user, has_tls=self._server.tls is not None)
         for name, value in settings.options(parameters.pop("options", "")).items():
             chosen.start_with(name, value)
         for name, value in parameters.items():
@@ -144,8 +144,11 @@ class Connection:
             raise WireError("3D000", f'database "{database}" does not exist', hint=f"The database here is {self._server.service.name}.")
         self._output.send(codec.message(b"R", struct.pack("!i", 0)))
         session = self._session = Session(self._server.service, self._server.catalogs, principal, chosen, user)
+        session.number = self.number
         messages = Messages(session, self._output, self._server.encoder, partial(self._work, session))
         messages.report()
+        for text in chosen.notices:
+            self._output.send(codec.notice(b"N", "NOTICE", "00000", {"M": text, "H": "Write AT TIME ZONE where another is meant."}))
         self._output.send(codec.message(b"K", struct.pack("!iI", self.number, self.secret)))
         self._output.send(codec.ready(b"I"))
         await self._output.flush()

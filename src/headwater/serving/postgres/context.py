@@ -21,6 +21,8 @@ class Context:
     setting: Callable[[str], str | None]
     configure: Callable[..., None]
     groups: tuple[str, ...] = ()
+    #: Of the connection, as pg_backend_pid tells it.
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

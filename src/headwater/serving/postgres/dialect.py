@@ -15,9 +15,10 @@ from sqlglot.schema import MappingSchema
 from headwater.serving.postgres.belonging import is_catalog_query
 from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
+from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import name_columns
+from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_columns, output_name
 from headwater.serving.postgres.reading import is_cte, read_postgres
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.trees import put_in_place
@@ -84,15 +85,16 @@ class _Translation:
         self._tables = {tuple(part.lower() for part in table_parts(table)): table for table in context.tables}
 
     def done(self) -> Translated:
+        for identifier in list(self._tree.find_all(exp.Identifier)):
+            if not identifier.args.get("quoted"):
+                identifier.set("this", str(identifier.this).lower())
+        self._tell_session()
         parts = 0
         for node in self._tree.walk():
             _refuse_unknown(node)
             parts += isinstance(node, (exp.Query, exp.Table))
         if parts > _MOST_PARTS:
             raise WireError("54001", f"a query with more than {_MOST_PARTS:,} tables and subqueries is not translated", hint=_HINT)
-        for identifier in list(self._tree.find_all(exp.Identifier)):
-            if not identifier.args.get("quoted"):
-                identifier.set("this", str(identifier.this).lower())
         self._name_outputs()
         self._refuse_ambiguous_orders()
         self._find_tables()
@@ -101,6 +103,19 @@ class _Translation:
         self._apply_rules()
         sql = self._tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
         return Translated(sql, False, parameters)
+
+    def _tell_session(self) -> None:
+        """What a query asks of its session stands in it as a text."""
+        asked: list[exp.Expr] = list(self._tree.find_all(exp.CurrentUser, exp.SessionUser, exp.CurrentCatalog, exp.CurrentDatabase))
+        for column in self._tree.find_all(exp.Column):
+            if column.name in ("user", "current_role") and not column.table and not column.this.args.get("quoted"):
+                asked.append(column)
+        for node in asked:
+            value = exp.Literal.string(self._context.database if isinstance(node, (exp.CurrentCatalog, exp.CurrentDatabase)) else self._context.user)
+            made: exp.Expr = exp.cast(value, "text")
+            if isinstance(node.parent, exp.Select) and node.arg_key == "expressions":
+                made = exp.alias_(made, output_name(node) or node.name, quoted=True)
+            put_in_place(made, node)
 
     def _name_outputs(self) -> None:
         for select in self._tree.find_all(exp.Select):
@@ -161,7 +176,7 @@ class _Translation:
             for scope in traverse_scope(self._tree):
                 qualified += self._qualify(scope)
             schema = MappingSchema(mapping, dialect="duckdb", normalize=False)
-            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres")
+            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres", expression_metadata=NUMBER_TYPES)
         except (sqlglot.errors.SqlglotError, KeyError, AttributeError):
             pass  # types stay unknown: rules that need them refuse
         for column in qualified:
@@ -251,7 +266,7 @@ def _refuse_unknown(node: exp.Expr) -> None:
             raise Refused(f"function {str(node.this).lower()} isn't known here")
         return
     if name not in NODES and name not in RULES:
-        word = node.sql_name().lower() if isinstance(node, exp.Func) else node.key
+        word = FUNCTION_NAMES.get(name, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
         raise Refused(f"{'function ' if isinstance(node, exp.Func) else ''}{word} isn't known here")
 
 

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.output_names import FUNCTION_NAMES
 from headwater.serving.postgres.refusal import Refused
 
 _T = exp.DataType.Type
 INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.BIGINT, _T.UTINYINT, _T.USMALLINT, _T.UINT, _T.UBIGINT, _T.INT128, _T.UINT128})
 SMALL_INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.UTINYINT, _T.USMALLINT})
+BIG_INTEGERS: Final = INTEGERS - SMALL_INTEGERS
 DECIMALS: Final = frozenset({_T.DECIMAL})
 FLOATS: Final = frozenset({_T.FLOAT, _T.DOUBLE})
 TEXTS: Final = frozenset({_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _T.NAME})
@@ -48,4 +50,5 @@ def no_more(node: exp.Expr, *allowed: str) -> None:
     """Refuses arguments that a rule doesn't know."""
     for name, value in node.args.items():
         if value and name not in allowed:
-            raise Refused(f"{node.key} with {name.replace('_', ' ')} isn't known here")
+            word = FUNCTION_NAMES.get(type(node).__name__, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
+            raise Refused(f"{word} with {name.replace('_', ' ')} isn't known here")

@@ -8,7 +8,19 @@ from typing import Final
 
 from sqlglot import exp, parse_one
 
+from headwater.serving.postgres.dialect_decimals import (
+    added_up,
+    arithmetic_type,
+    decimal,
+    is_exact,
+    places,
+    plain_literal,
+    quotient_type,
+    rounded_type,
+    scale_of,
+)
 from headwater.serving.postgres.dialect_kinds import (
+    BIG_INTEGERS,
     DATES,
     DECIMALS,
     FLOATS,
@@ -22,11 +34,10 @@ from headwater.serving.postgres.dialect_kinds import (
     of_kind,
     typed,
 )
+from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text
 from headwater.serving.postgres.refusal import Refused
 
 _T = exp.DataType.Type
-#: Places behind the point that an average can be rounded to.
-_MOST_DECIMALS: Final = 15
 
 
 def _divisor(node: exp.Expr) -> exp.Expr:
@@ -47,14 +58,52 @@ def _divisor(node: exp.Expr) -> exp.Expr:
     return exp.Case(ifs=[exp.If(this=exp.EQ(this=exp.paren(node.copy()), expression=exp.Literal.number(0)), true=fails)], default=node.copy())
 
 
+def _literal(node: exp.Expr) -> exp.Expr:
+    """A number with an exponent is numeric too."""
+    if node.args.get("is_string"):
+        return node
+    plain = plain_literal(str(node.this))
+    if plain == str(node.this):
+        return node
+    made = exp.Literal.number(plain)
+    made.type = node.type
+    return made
+
+
 def _div(node: exp.Expr) -> exp.Expr:
-    """`//` is whole for integers and not for others, as Postgres' `/`."""
-    made = exp.IntDiv(this=_wrapped(node.this), expression=_wrapped(_divisor(node.args["expression"])))
-    if of_kind(node.this, INTEGERS) and of_kind(node.args["expression"], INTEGERS):
-        made.type = node.this.type if not of_kind(node.args["expression"], frozenset({_T.BIGINT})) else node.args["expression"].type
-    elif is_known(node.this) and is_known(node.args["expression"]):
+    left, right = node.this, node.args["expression"]
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, (exp.Parameter, exp.Null)):
+            one.type = other.type  # which is what it is read as
+    kinds = INTEGERS | DECIMALS
+    if of_kind(left, kinds) and of_kind(right, kinds) and (of_kind(left, DECIMALS) or of_kind(right, DECIMALS)):
+        if isinstance(right, exp.Literal) and float(str(right.this)) == 0:
+            raise Refused("a division by zero")
+        return quotient(left, right)
+    if not (of_kind(left, kinds | FLOATS) and of_kind(right, kinds | FLOATS)):
+        raise Refused("a division of what isn't known to be a number; cast it")
+    # `//` is whole for integers and not for others, as Postgres' `/`
+    made = exp.IntDiv(this=_wrapped(left), expression=_wrapped(_divisor(right)))
+    if of_kind(left, INTEGERS) and of_kind(right, INTEGERS):
+        made.type = left.type if not of_kind(right, frozenset({_T.BIGINT})) else right.type
+    else:
         made.type = exp.DataType.build("double")
     return exp.paren(made, copy=False) if isinstance(node.parent, exp.Binary) else made
+
+
+def _mul(node: exp.Expr) -> exp.Expr:
+    scales = [scale_of(one.type) for one in (node.this, node.args["expression"]) if of_kind(one, DECIMALS)]
+    if sum(scale or 0 for scale in scales) > 38:
+        raise Refused("a product of two quotients, which has more digits than can be computed with here; round one of them first")
+    return _retyped(node)
+
+
+def _retyped(node: exp.Expr) -> exp.Expr:
+    """With the type that the operands ask for, where their own types came to light only now."""
+    left, right = node.this, node.args["expression"]
+    if not is_known(node) and is_known(left) and is_known(right):
+        node.type = arithmetic_type(type(node), left.type, right.type)
+    return node
 
 
 def _wrapped(node: exp.Expr) -> exp.Expr:
@@ -62,36 +111,81 @@ def _wrapped(node: exp.Expr) -> exp.Expr:
 
 
 def _mod(node: exp.Expr) -> exp.Expr:
+    if of_kind(node.this, FLOATS) or of_kind(node.args["expression"], FLOATS):
+        raise Refused("the operator % and mod don't exist for double precision; cast to numeric(18,6)")
     node.set("expression", _wrapped(_divisor(node.args["expression"])))
-    return node
+    return _retyped(node)
 
 
 def _sub(node: exp.Expr) -> exp.Expr:
     left, right = node.this, node.args["expression"]
     if of_kind(left, DATES) and of_kind(right, DATES):
         return typed(exp.paren(node.copy()), "int")
-    return node
+    return _retyped(node)
 
 
 def _sum(node: exp.Expr) -> exp.Expr:
-    """Of integers it is bigint, of bigint numeric (HUGEINT here)."""
-    of = node.this.expressions[0] if isinstance(node.this, exp.Distinct) and node.this.expressions else node.this
+    """Of integers it is bigint, of bigint numeric."""
+    of = added_up(node)
     if not is_known(of):
         raise Refused("sum of something whose type isn't known; cast it")
     if of_kind(of, SMALL_INTEGERS):
         node.type = exp.DataType.build("bigint")
         return _around(node, lambda whole: typed(whole, "bigint"))
+    if of_kind(of, BIG_INTEGERS):
+        node.type = decimal(0)
+        return _around(node, lambda whole: typed(whole, "decimal(38,0)"))
     if of_kind(of, frozenset({_T.FLOAT})):
         raise Refused("sum of real, which adds up in single precision; cast it to double precision")
     return node
 
 
 def _avg(node: exp.Expr) -> exp.Expr:
-    of = node.this.expressions[0] if isinstance(node.this, exp.Distinct) and node.this.expressions else node.this
+    """Of integers and numerics it is what it is in Postgres: the quotient of the sum and the count."""
+    of = added_up(node)
     if of_kind(of, frozenset({_T.INTERVAL})) or not is_known(of):
         raise Refused("avg of something that isn't known to be a number; cast it")
-    node.type = exp.DataType.build("double")
-    return node
+    if not of_kind(of, INTEGERS | DECIMALS):
+        node.type = exp.DataType.build("double")
+        return node
+    type = of.type
+    node.type = quotient_type()
+
+    def divided(whole: exp.Expr) -> exp.Expr:
+        total, count = whole.copy(), whole.copy()
+        sums, counts = exp.Sum(this=node.this.copy()), exp.Count(this=node.this.copy())
+        total, count = (_with_innermost(one, made) for one, made in ((total, sums), (count, counts)))
+        total.type, count.type = type, exp.DataType.build("bigint")
+        return quotient(total, count)
+
+    return _around(node, divided)
+
+
+def _deviation(node: exp.Expr) -> exp.Expr:
+    """Of integers and numerics a numeric too, with the 15 digits that a double has."""
+    if not is_known(node.this):
+        raise Refused(f"{node.key} of something whose type isn't known; cast it")
+    if not of_kind(node.this, INTEGERS | DECIMALS):
+        return node
+    node.type = decimal(15, is_exact=False)
+
+    def as_numeric(whole: exp.Expr) -> exp.Expr:
+        made = typed(_digits_of_double(whole), "decimal(38,15)")
+        made.type = node.type
+        return made
+
+    return _around(node, as_numeric)
+
+
+def _with_innermost(whole: exp.Expr, aggregate: exp.Expr) -> exp.Expr:
+    """FILTER and OVER around another aggregate."""
+    if isinstance(whole, exp.Avg):
+        return aggregate
+    inner = whole
+    while not isinstance(inner, exp.Avg):
+        inner = inner.this
+    inner.replace(aggregate)
+    return whole
 
 
 def _around(node: exp.Expr, make: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
@@ -110,43 +204,29 @@ def _round(node: exp.Expr) -> exp.Expr:
     """Of double precision to the even neighbour, of numeric away from zero."""
     no_more(node, "this", "decimals")
     of, decimals = node.this, node.args.get("decimals")
-    if isinstance(of, exp.Avg) and decimals is not None:
-        return _rounded_average(of, decimals)
     if of_kind(of, FLOATS):
         if decimals is not None:
             raise Refused("function round(double precision, integer) does not exist; cast to numeric")
         return exp.Anonymous(this="ROUND_EVEN", expressions=[of.copy(), exp.Literal.number(0)])
-    if not is_known(of):
+    if not of_kind(of, INTEGERS | DECIMALS):
         raise Refused("round of something whose type isn't known; cast it")
-    if decimals is not None and not isinstance(decimals, exp.Literal):
+    if decimals is not None and places(decimals) is None:
         raise Refused("round to a number of places that isn't plain")
-    if of_kind(of, INTEGERS):
-        return typed(node.copy(), "double") if decimals is None else node
-    return node
+    return _with_places(node, node.copy())
 
 
-def _rounded_average(average: exp.Avg, decimals: exp.Expr) -> exp.Expr:
-    """Of numeric and integers: an average here is of double precision, so it is made of sum and count again, in whole numbers."""
-    of = average.this
-    column = of.expressions[0] if isinstance(of, exp.Distinct) and len(of.expressions) == 1 else of
-    kind = column.type
-    is_sure = isinstance(column, exp.Cast) or bool(column.meta.get("is_stored"))
-    if is_sure and of_kind(column, INTEGERS):
-        scale = 0
-    elif is_sure and of_kind(column, DECIMALS) and kind is not None and len(kind.expressions) == 2:
-        scale = int(kind.expressions[1].name)
-    else:
-        raise Refused("round of an average of what isn't known to be a numeric with a scale, or an integer")
-    if not (isinstance(decimals, exp.Literal) and str(decimals.this).isdecimal() and int(str(decimals.this)) <= _MOST_DECIMALS):
-        raise Refused("round to a number of places that isn't plain")
-    places = int(str(decimals.this))
-    total, count = exp.Sum(this=of.copy()).sql("duckdb"), exp.Count(this=of.copy()).sql("duckdb")
-    # |sum| / count, in units of the last place, and half a unit more before the fraction is cut off
-    top = f"CAST(abs({total}) * {10**scale} AS HUGEINT) * {10 ** max(places - scale, 0)}"
-    below = f"({count} * {10 ** max(scale - places, 0)})"
-    units = f"((2 * {top} + {below}) // (2 * {below})) * CASE WHEN {total} < 0 THEN -1 ELSE 1 END"
-    made = parse_one(f"CAST({units} AS DECIMAL(38, 0)) * CAST(1 / 1e{places} AS DECIMAL({places + 1}, {places}))", read="duckdb")
-    return typed(exp.paren(made), f"decimal(38,{places})")
+def _with_places(node: exp.Expr, made: exp.Expr) -> exp.Expr:
+    """`made` of a round or trunc of a numeric or an integer, with as many digits behind the point as are asked for."""
+    type, decimals = rounded_type(node), node.args.get("decimals")
+    assert type is not None
+    if type.this == _T.DOUBLE:
+        return typed(made, "double")
+    kept = max(places(decimals) or 0, 0)
+    scale = scale_of(node.this.type)
+    if of_kind(node.this, INTEGERS) or scale is None or kept > scale:
+        return typed(made, f"decimal(38,{kept})")
+    made.type = type
+    return made
 
 
 def _bare_numeric(node: exp.Cast) -> exp.Expr:
@@ -164,14 +244,18 @@ def _bare_numeric(node: exp.Cast) -> exp.Expr:
             parent = parent.parent
         if not (isinstance(parent, exp.Round) and parent.args.get("decimals") is not None):
             raise Refused("double precision as numeric without a scale; round it, or give the scale: numeric(18,6)")
-        digits = exp.Anonymous(this="FORMAT", expressions=[exp.Literal.string("{:.15g}"), exp.cast(of.copy(), "double")])
-        return typed(digits, "decimal(38,15)")
+        return typed(_digits_of_double(of), "decimal(38,15)")
     if isinstance(of, exp.Literal):
         whole, _, fraction = str(of.this).strip().lstrip("+-").partition(".")
         if not (whole + fraction).isdecimal() or len(whole) + len(fraction) > 38:
             raise Refused("this text as numeric")
         return typed(of.copy(), f"decimal({max(len(whole) + len(fraction), 1)},{len(fraction)})")
     raise Refused("numeric without a scale of something whose scale isn't known; give it: numeric(18,6)")
+
+
+def _digits_of_double(of: exp.Expr) -> exp.Expr:
+    """A text of the 15 digits that Postgres makes a numeric of."""
+    return exp.Anonymous(this="FORMAT", expressions=[exp.Literal.string("{:.15g}"), exp.cast(of.copy(), "double")])
 
 
 # -- casts -----------------------------------------------------------------------------------------------------------
@@ -228,13 +312,17 @@ def _cast(node: exp.Expr) -> exp.Expr:
         return _bare_numeric(node)
     if to.this in TEXTS:
         return _to_text(node)
+    if to.this == _T.DECIMAL and of_kind(of, frozenset({_T.DOUBLE})):
+        return typed(_digits_of_double(of), to.sql("duckdb"))
+    if to.this == _T.DOUBLE and of_kind(of, DECIMALS):
+        return typed(exp.cast(of.copy(), "varchar"), "double")  # the nearest, of any number of digits
     if to.this in TIMESTAMPS | frozenset({_T.TIME, _T.INTERVAL}) and to.expressions:
         raise Refused("a time with a precision of its own")
     if to.this in (_T.ARRAY, _T.LIST) and isinstance(of, exp.Literal):
         raise Refused("an array written as a text; write ARRAY[..]")
     if to.this in INTEGERS and isinstance(of, exp.Literal) and of.is_string and not re.fullmatch(r"\s*[+-]?\d+\s*", str(of.this)):
         raise Refused("this text as an integer")
-    if to.this in INTEGERS and not isinstance(of, exp.Literal) and (of_kind(of, TEXTS) or not is_known(of)) and not _is_parameter(of):
+    if to.this in INTEGERS and not isinstance(of, exp.Literal) and (of_kind(of, TEXTS) or not is_known(of)) and not _is_open(of):
         if of_kind(of, TEXTS):
             return node  # what is no integer fails, but '1.5', which DuckDB rounds
         raise Refused("a cast to an integer of something whose type isn't known")
@@ -243,8 +331,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _is_parameter(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Parameter)
+def _is_open(node: exp.Expr) -> bool:
+    return isinstance(node, (exp.Parameter, exp.Null))
 
 
 def _to_text(node: exp.Cast) -> exp.Expr:
@@ -252,6 +340,11 @@ def _to_text(node: exp.Cast) -> exp.Expr:
     made: exp.Expr = typed(of.copy(), "text")
     if of_kind(of, FLOATS):
         made = _double_as_text(of)
+    elif of_kind(of, DECIMALS) and not is_exact(of.type):
+        shown = quotient_as_text(of)
+        if shown is None:
+            raise Refused("as text a numeric that may have another number of zeros in Postgres; round it, or cast it to numeric(18,6)")
+        made = shown
     if of_kind(of, frozenset({_T.INTERVAL, _T.ARRAY, _T.LIST, _T.BINARY, _T.VARBINARY, _T.BLOB, _T.STRUCT, _T.MAP})):
         raise Refused(f"{of.type.sql('postgres').lower()} as text" if of.type else "this as text")
     if not is_known(of) and not isinstance(of, (exp.Null, exp.Parameter, exp.Literal)):
@@ -268,15 +361,23 @@ def _to_text(node: exp.Cast) -> exp.Expr:
 # -- functions -------------------------------------------------------------------------------------------------------
 
 
+def _of_double(node: exp.Expr) -> exp.Expr:
+    """Functions that Postgres has of numeric too, with more digits than double precision has."""
+    for one in (node.this, node.args.get("expression")):
+        if isinstance(one, exp.Expr) and not of_kind(one, FLOATS | INTEGERS):
+            raise Refused(f"{node.key} of what isn't known to be an integer or double precision; cast it to double precision")
+    return node
+
+
 def _log(node: exp.Expr) -> exp.Expr:
     no_more(node, "this")
+    _of_double(node)
     return exp.Anonymous(this="LOG10", expressions=[node.this.copy()])
 
 
 def _ln(node: exp.Expr) -> exp.Expr:
     no_more(node, "this")
-    if not of_kind(node.this, FLOATS | INTEGERS):
-        raise Refused("ln of what isn't known to be an integer or double precision")
+    _of_double(node)
     return typed(node.copy(), "double")
 
 
@@ -290,31 +391,42 @@ def _sign(node: exp.Expr) -> exp.Expr:
 
 def _power(node: exp.Expr) -> exp.Expr:
     if not all(of_kind(one, INTEGERS | FLOATS) for one in node.expressions):
-        raise Refused("power of what isn't known to be an integer or double precision")
+        raise Refused("power of what isn't known to be an integer or double precision; cast it to double precision")
     made = exp.Anonymous(this="POWER", expressions=[one.copy() for one in node.expressions])
     made.type = exp.DataType.build("double")
     return made
 
 
 def _trunc(node: exp.Expr) -> exp.Expr:
-    no_more(node, "this")
-    if not of_kind(node.this, FLOATS | INTEGERS | DECIMALS):
+    no_more(node, "this", "decimals")
+    of, decimals = node.this, node.args.get("decimals")
+    if not of_kind(of, FLOATS | INTEGERS | DECIMALS):
         raise Refused("trunc of what isn't known to be a number")
-    return exp.Anonymous(this="TRUNC", expressions=[node.this.copy()])
+    if decimals is not None and (of_kind(of, FLOATS) or places(decimals) is None):
+        raise Refused("trunc to a number of places of what isn't numeric, or to one that isn't plain")
+    made = exp.Anonymous(this="TRUNC", expressions=[one.copy() for one in (of, decimals) if one is not None])
+    return made if of_kind(of, FLOATS) else _with_places(node, made)
 
 
 NUMBER_RULES: Final[dict[str, Rule]] = {
+    "Literal": _literal,
+    "Add": _retyped,
+    "Mul": _mul,
     "Div": _div,
     "Mod": _mod,
     "Sub": _sub,
     "Sum": _sum,
     "Avg": _avg,
+    **dict.fromkeys(("Stddev", "StddevSamp", "StddevPop", "Variance", "VariancePop"), _deviation),
     "Round": _round,
     "Trunc": _trunc,
     "Cast": _cast,
     "Log": _log,
     "Ln": _ln,
     "Sign": _sign,
+    "Sqrt": _of_double,
+    "Exp": _of_double,
+    "Pow": _of_double,
     "hw_kept_power()": _power,
     "hw_kept_pow()": _power,
 }

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_number, with_seconds
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
@@ -39,7 +40,6 @@ NODES: Final = frozenset(
         "Column",
         "Star",
         "Alias",
-        "Literal",
         "Null",
         "Boolean",
         "Paren",
@@ -60,8 +60,6 @@ NODES: Final = frozenset(
         "Exists",
         "Any",
         "All",
-        "Add",
-        "Mul",
         "Neg",
         "Case",
         "If",
@@ -79,7 +77,6 @@ NODES: Final = frozenset(
         "Window",
         "WindowSpec",
         "Filter",
-        "WithinGroup",
         "Count",
         "Max",
         "Min",
@@ -96,16 +93,10 @@ NODES: Final = frozenset(
         "FirstValue",
         "LastValue",
         "NthValue",
-        "StddevSamp",
-        "StddevPop",
-        "Stddev",
-        "Variance",
-        "VariancePop",
         "Corr",
         "CovarPop",
         "CovarSamp",
         "Lower",
-        "Upper",
         "Length",
         "Reverse",
         "Repeat",
@@ -116,11 +107,10 @@ NODES: Final = frozenset(
         "MD5",
         "StartsWith",
         "Abs",
-        "Sqrt",
-        "Exp",
         "Ceil",
         "Floor",
         "Pi",
+        "Rand",
         "Degrees",
         "Radians",
         "Sin",
@@ -140,13 +130,11 @@ NODES: Final = frozenset(
         "Escape",
         "Array",
         "ArrayAgg",
-        "ExplodingGenerateSeries",
         "Grouping",
         "GroupingSets",
         "Rollup",
         "Cube",
         "Lateral",
-        "Pow",
         "IntervalOp",
     ]
 )
@@ -178,6 +166,11 @@ RULES: Final[dict[str, Rule]] = {
     **NUMBER_RULES,
     **TEXT_RULES,
     **TIME_RULES,
+    **CALL_RULES,
+    "Add": with_number(NUMBER_RULES["Add"]),
+    "Mul": with_number(NUMBER_RULES["Mul"]),
+    "Cast": with_seconds(NUMBER_RULES["Cast"]),
+    "hw_kept_to_timestamp()": with_epoch(TIME_RULES["hw_kept_to_timestamp()"]),
     "LimitOptions": _fetched,
     "Lock": _locked,
     "Ordered": _order,

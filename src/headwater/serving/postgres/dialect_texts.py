@@ -7,7 +7,9 @@ from typing import Final
 
 from sqlglot import exp, parse_one
 
-from headwater.serving.postgres.dialect_kinds import FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.dialect_decimals import is_exact
+from headwater.serving.postgres.dialect_kinds import DECIMALS, FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.dialect_quotients import quotient_as_text
 from headwater.serving.postgres.refusal import Refused
 
 
@@ -192,14 +194,18 @@ def _initcap(node: exp.Expr) -> exp.Expr:
 
 
 def _dpipe(node: exp.Expr) -> exp.Expr:
+    for side in (node.this, node.args["expression"]):
+        if of_kind(side, DECIMALS | FLOATS) and not isinstance(side, exp.Literal):
+            shown = quotient_as_text(side)
+            if shown is None and not (of_kind(side, DECIMALS) and is_exact(side.type)):
+                raise Refused("|| of a number that may be written otherwise in Postgres; round it, or cast it to text")
+            side.replace(shown if shown is not None else typed(side.copy(), "text"))
     sides = (node.this, node.args["expression"])
     for side in sides:
         if not (
             of_kind(side, TEXTS | INTEGERS) or isinstance(side, (exp.Literal, exp.Null, exp.Parameter, exp.DPipe, exp.Paren, exp.Cast, exp.Left))
         ):
             raise Refused("|| of what isn't known to be text or an integer; cast it")
-        if of_kind(side, FLOATS):
-            raise Refused("|| of double precision; cast it to text")
     if isinstance(node.parent, exp.DPipe) or any(of_kind(side, LISTS) for side in sides):
         return node
     return typed(node.copy(), "text")  # of nothing but nulls it would be an integer

@@ -98,6 +98,8 @@ class Session:
         self.settings = settings
         self.user = user
         self.attention = Attention()
+        #: Of its connection.
+        self.number = 0
         self.status = b"I"
         #: Statements by name, those of the protocol's Parse among them.
         self.prepared: dict[str, Prepared] = {}
@@ -130,7 +132,8 @@ class Session:
         if len(parsed) > 1:
             raise WireError("42601", "cannot insert multiple commands into a prepared statement")
         sql = parsed[0]
-        word = Words(sql).peek()
+        words = Words(sql)
+        word = words.peek()
         self.refuse_when_failed(sql)
         if word == "copy":
             copy = read_copy(sql)
@@ -139,6 +142,8 @@ class Session:
             return Prepared(sql, word)
         if word in _SESSION_WORDS:
             return Prepared(sql, word, (), None, None, self._columns_of(word, sql) if is_described else None)
+        if words.accept("alter", "user") or words.accept("alter", "role"):
+            raise WireError("0A000", "passwords and roles aren't changed in SQL", hint="headwater user passwd changes a password.")
         if word not in _QUERIES and self.settings.show("headwater.dialect") == "postgres":
             raise WireError("25006", f"cannot execute {word.upper()} here", hint="Tables change by headwater run alone; here they are read.")
         query = self._translated(sql)
@@ -161,6 +166,7 @@ class Session:
             setting=self.settings.get,
             configure=self.settings.set,
             groups=tuple(sorted(self._principal.groups)),
+            number=self.number,
         )
 
     def tables(self) -> Sequence[VisibleTable]:

@@ -91,6 +91,8 @@ _CAST_NAMES: Final = {
 KEPT_NAME: Final = "hw_kept_"
 FUNCTION_NAMES: Final = {
     "Explode": "unnest",
+    "JSONArrayAgg": "json_agg",
+    "JSONObjectAgg": "json_object_agg",
     "ExplodingGenerateSeries": "generate_series",
     "GenerateSeries": "generate_series",
     "CurrentVersion": "version",

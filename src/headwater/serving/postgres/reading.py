@@ -13,6 +13,10 @@ from headwater.serving.postgres.statements import tokens
 _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
 
 
+#: Tables of one query whose names are looked for.
+MOST_TABLES: Final = 1000
+
+
 def read_postgres(sql: str) -> list[exp.Expr | None]:
     """The statements' trees. Raises SqlglotError, and RecursionError."""
     return sqlglot.parse(_plain(sql), read="postgres")
@@ -55,13 +59,21 @@ def is_cte(table: exp.Table) -> bool:
             within = below
         clause = above.args.get("with_") if isinstance(above, exp.Expr) else None
         if isinstance(clause, exp.With):
-            named = clause.expressions
-            if below is clause and not clause.args.get("recursive"):
-                named = named[: next(place for place, one in enumerate(named) if one is within)]
-            if any(folded(one.args["alias"].this) == name for one in named):
+            place = _places(clause).get(name)
+            inside = within.index if below is clause and within is not None and not clause.args.get("recursive") else None
+            if place is not None and (inside is None or place < inside):
                 return True
         below, above = above, above.parent
     return False
+
+
+def _places(clause: exp.With) -> dict[str, int]:
+    """The first place of each name, looked for once: there may be thousands."""
+    if "hw_places" not in clause.meta:
+        named = [folded(one.args["alias"].this) for one in clause.expressions]
+        clause.meta["hw_places"] = {name: place for place, name in reversed(list(enumerate(named)))}
+    places: dict[str, int] = clause.meta["hw_places"]
+    return places
 
 
 def folded(identifier: exp.Expr) -> str:

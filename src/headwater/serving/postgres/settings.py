@@ -23,7 +23,6 @@ _FIXED: Final = {
     "max_identifier_length": "63",
     "max_index_keys": "32",
     "block_size": "8192",
-    "ssl": "on",
     "data_directory_mode": "0700",
     "wal_level": "replica",
 }
@@ -99,16 +98,21 @@ _UTC: Final = frozenset({"utc", "etc/utc", "gmt", "etc/gmt", "zulu", "z", "0", "
 class Settings:
     """The settings of one session, with what BEGIN .. ROLLBACK and SET LOCAL do to them."""
 
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: str, *, has_tls: bool = False) -> None:
+        #: What the client is told when its session begins.
+        self.notices: list[str] = []
+        self._fixed = {**_FIXED, "ssl": "on" if has_tls else "off"}
         self._start = {**_DEFAULTS, "session_authorization": user}
         self._values = dict(self._start)
         self._before: dict[str, str] | None = None
         self._local: dict[str, str] = {}
 
     def start_with(self, name: str, value: str) -> None:
-        """A setting of the start message; RESET goes back to it. TimeZone is passed over there: drivers send their machine's unasked."""
+        """A setting of the start message; RESET goes back to it. TimeZone is passed over there, with a notice: drivers send their machine's
+        unasked."""
         name = name.lower()
         if name == "timezone" and value.lower() not in _UTC:
+            self.notices.append(f'the time zone is UTC here, not "{value}"')
             return
         self._start[name] = self._checked(name, value)
         self._values[name] = self._start[name]
@@ -116,15 +120,15 @@ class Settings:
     def show(self, name: str) -> str:
         """Raises WireError for a name nobody knows."""
         name = name.lower()
-        if name in _FIXED:
-            return _FIXED[name]
+        if name in self._fixed:
+            return self._fixed[name]
         if name not in self._values:
             raise WireError("42704", f'unrecognized configuration parameter "{name}"')
         return self._values[name]
 
     def get(self, name: str) -> str | None:
         """As `show`; None for a name nobody knows."""
-        return _FIXED.get(name.lower(), self._values.get(name.lower()))
+        return self._fixed.get(name.lower(), self._values.get(name.lower()))
 
     def set(self, name: str, value: str | None, *, is_local: bool = False) -> None:
         """None means the default. Raises WireError for what can't be had."""
@@ -154,7 +158,7 @@ class Settings:
         self._local = {}
 
     def all(self) -> dict[str, str]:
-        return dict(sorted({**_FIXED, **self._values}.items()))
+        return dict(sorted({**self._fixed, **self._values}.items()))
 
     def spelled(self, name: str) -> str:
         return _SPELLED.get(name.lower(), name.lower())
@@ -186,21 +190,21 @@ class Settings:
         if name == "statement_timeout" or name.endswith("_timeout"):
             return str(_milliseconds(name, low))
         if name == "headwater.dialect":
-            return _one_of(name, low, {"postgres": "postgres", "duckdb": "duckdb"})
+            return _one_of(name, value, {"postgres": "postgres", "duckdb": "duckdb"})
         if name == "client_encoding":
-            return _one_of(name, low, dict.fromkeys(("utf8", "utf-8", "unicode", "'utf-8'"), "UTF8"))
+            return _one_of(name, value, dict.fromkeys(("utf8", "utf-8", "unicode", "'utf-8'"), "UTF8"))
         if name == "standard_conforming_strings":
-            return _one_of(name, low, dict.fromkeys(("on", "true", "yes", "1"), "on"))
+            return _one_of(name, value, dict.fromkeys(("on", "true", "yes", "1"), "on"))
         if name == "datestyle":
             if not low.startswith("iso"):
                 _refuse(name, value, "ISO")
             return "ISO, MDY"
         if name == "intervalstyle":
-            return _one_of(name, low, {"postgres": "postgres"})
+            return _one_of(name, value, {"postgres": "postgres"})
         if name == "bytea_output":
-            return _one_of(name, low, {"hex": "hex"})
+            return _one_of(name, value, {"hex": "hex"})
         if name == "timezone":
-            return _one_of(name, low, {**dict.fromkeys(_UTC, "UTC"), "default": "UTC", "local": "UTC"})
+            return _one_of(name, value, {**dict.fromkeys(_UTC, "UTC"), "default": "UTC", "local": "UTC"})
         if name in ("transaction_read_only", "default_transaction_read_only"):
             return "on"
         if name in ("role", "session_authorization") and low not in ("none", "default", self._start["session_authorization"].lower()):
@@ -225,13 +229,15 @@ def _milliseconds(name: str, value: str) -> int:
 
 
 def _one_of(name: str, value: str, allowed: dict[str, str]) -> str:
-    if value not in allowed:
+    """Raises WireError for a value that isn't among them, whatever its case."""
+    low = value.strip().lower()
+    if low not in allowed:
         _refuse(name, value, ", ".join(sorted(set(allowed.values()))))
-    return allowed[value]
+    return allowed[low]
 
 
 def _refuse(name: str, value: str, expected: str) -> None:
-    raise WireError("22023", f'invalid value for parameter "{name}": "{value}"', hint=f"Here it can be {expected}.")
+    raise WireError("22023", f'invalid value for parameter "{_SPELLED.get(name, name)}": "{value}"', hint=f"Here it can be {expected}.")
 
 
 def options(text: str) -> dict[str, str]:

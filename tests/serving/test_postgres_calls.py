@@ -1,0 +1,71 @@
+"""Functions that are called otherwise in DuckDB, beside a real PostgreSQL: equal, or refused in words that its users know."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from beside_postgres import SCHEMA, Both, ask
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT concat_ws('-', 'a', NULL, 'b', 1), cast(NULL AS int)",
+        "SELECT concat_ws(',', name, kind, id) FROM {s}.facts ORDER BY id",
+        "SELECT make_date(2024, 2, 29), make_date(id + 2000, 1, 1) FROM {s}.facts ORDER BY id",
+        "SELECT array_to_string(ARRAY['a', NULL, 'b'], ','), (ARRAY[1, 2])[1], (ARRAY[1, 2])[5]",
+        "SELECT array_to_string(array_agg(kind ORDER BY id), ','), array_to_string(array_agg(id ORDER BY id), ', ') FROM {s}.facts WHERE id < 9",
+        "SELECT translate(name, 'ape', 'x'), translate('12345', '143', 'ax') FROM {s}.facts ORDER BY id",
+        "SELECT kind, every(flag), every(id > 0) FILTER (WHERE id < 3) FROM {s}.facts GROUP BY kind ORDER BY kind",
+        "SELECT to_timestamp(0), to_timestamp(id) FROM {s}.facts ORDER BY id",
+        "SELECT timestamptz '2024-01-01 00:00+02', timestamptz '2024-01-01 00:00+00' AT TIME ZONE 'Europe/Oslo'",
+        "SELECT '1'::int + '2', 2 * '3', '4' + 1::bigint",
+        "SELECT d::date FROM generate_series(date '2024-01-01', date '2024-01-03', interval '1 day') d",
+        "SELECT * FROM generate_series(date '2024-01-01', date '2024-01-03', interval '1 day')",
+        "SELECT generate_series(date '2024-01-01', date '2024-01-03', interval '1 day')",
+        "SELECT d FROM generate_series(timestamp '2024-01-01', timestamp '2024-01-03', interval '1 day') AS x(d) ORDER BY d DESC",
+        "SELECT d FROM generate_series(1, 3) d ORDER BY d DESC",
+        "SELECT upper(name), upper('straße'), upper(name || 'ß') FROM {s}.facts ORDER BY id",
+        "SELECT upper(kind), count(*) FROM {s}.facts GROUP BY upper(kind) ORDER BY upper(kind)",
+        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY price), percentile_disc(0.5) WITHIN GROUP (ORDER BY price) FROM {s}.facts",
+        "SELECT id FROM {s}.facts WHERE random() < 1 ORDER BY id",
+        "SELECT localtimestamp - now()::timestamp < interval '1 hour', random() < 1",
+        "SELECT pg_size_pretty(100::bigint), pg_backend_pid() > 0",
+    ],
+)
+def test_what_is_called_otherwise_is_the_same(both: Both, sql: str) -> None:
+    expected, got = (ask(connection, sql.replace("{s}", SCHEMA)) for connection in both)
+    assert not isinstance(expected, psycopg.Error)
+    assert got == expected
+
+
+def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:
+    sql = f"SELECT current_user, user, session_user, current_role, current_catalog, id FROM {SCHEMA}.facts WHERE current_user = user AND id = 1"
+    real, ours = (ask(connection, sql) for connection in both)
+    assert not isinstance(real, psycopg.Error)
+    assert ours == (real[0], [("robot", "robot", "robot", "robot", "shop", 1)])
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT name FROM {s}.facts WHERE name SIMILAR TO 'a%'", "SIMILAR TO"),
+        ("SELECT json_agg(id) FROM {s}.facts", "function json_agg isn't known here"),
+        ("SELECT unnest(ARRAY[1, 2])", "function unnest isn't known here"),
+        ("SELECT array_to_string(ARRAY['a'], ',', '*')", "array_to_string with null"),
+        ("SELECT ARRAY[1, 2][1]", "without parentheses"),
+        ("SELECT E'a'", "a string with escapes"),
+        ("SELECT 1.5 + '2'", "a text that stands for a number"),
+        ("SELECT to_timestamp(1.5)", "to_timestamp of what isn't known to be an integer"),
+        ("SELECT translate(name, 'aa', 'x') FROM {s}.facts", "translate of a character that stands there twice"),
+        ("SELECT make_date(0, 1, 1)", "a value doesn't fit"),
+        ("SELECT pg_typeof(1.5)", "function pg_typeof isn't known here"),
+        ("SELECT pg_typeof(id) FROM {s}.facts", "function pg_typeof isn't known here"),
+        ("SELECT pg_size_pretty(20000::bigint)", "sizes below 10240"),
+        ("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY n) FROM (SELECT nullif(NULL, NULL) AS n) t", "percentile_cont"),
+    ],
+)
+def test_what_is_refused_is_called_as_postgres_calls_it(both: Both, sql: str, reason: str) -> None:
+    got = ask(both[1], sql.replace("{s}", SCHEMA))
+    assert isinstance(got, psycopg.Error)
+    assert reason in str(got)

@@ -1,0 +1,133 @@
+"""Arithmetic of numerics, integers and doubles in a real PostgreSQL and over the wire: the same numbers, to the last digit."""
+
+from __future__ import annotations
+
+import math
+import random
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from beside_postgres import SCHEMA, Both, ask
+
+#: Numbers that end in a half, or whose doubles lie beside what is written.
+_TIED = (
+    *("2.5", "-2.5", "120.50", "1.005", "-1.005", "0.285", "0.57", "4.35", "8.7", "0.7", "0.1", "1e2", "2.5e-1", "57.5", "0.5", ".5"),
+    *("1", "3", "7", "40", "100.0", "9999", "10000.0", "-0.335", "99.995"),
+)
+_COLUMNS = ("id", "small", "big", "price", "ratio", "price * 0.5", "id * 0.5", "price * price", "abs(price)", "coalesce(price, 0)", "(id + 0.5)")
+_DIVISORS = ("3", "7.0", "0.01", "0.19", "0.1", "id", "(id * 0.25)", "300", "9999.99", "-0.7", "1.005")
+_AROUND = (
+    *("{}", "round({})", "round({}, 2)", "round({}, 1)", "floor({})", "ceil({})", "trunc({})", "trunc({}, 1)", "({})::int", "({})::bigint"),
+    *("({})::numeric(12,2)", "({})::double precision", "sign({})", "abs({})", "-({})", "mod({}, 7)", "({}) * 3", "({}) - 0.5", "({}) >= 2.5"),
+    *("case when ({}) > 3 then 1.5 else ({}) end", "greatest({}, 2.5)", "round(({})::numeric, 2)", "({}) = round({}, 2)"),
+)
+
+
+def _numbers() -> list[str]:
+    """Expressions, tied ones among them."""
+    pick = random.Random(17)
+    made = [around.replace("{}", one) for one in _TIED for around in pick.sample(_AROUND, 5)]
+    for _ in range(220):
+        left, right = pick.choice((*_TIED, *_COLUMNS, *_COLUMNS)), pick.choice((*_TIED, *_DIVISORS, *_DIVISORS))
+        inner = pick.choice(
+            (f"({left}) / ({right})", f"({left}) / ({right})", f"({left}) * ({right})", f"({left}) - ({right})", f"100.0 * ({left}) / ({right})")
+        )
+        made.append(pick.choice(_AROUND).replace("{}", inner))
+    return made
+
+
+def _is_same(expected: Any, got: Any) -> bool:
+    """A numeric equals a numeric exactly, of one less than 0.001 as far as twenty digits go; a double another up to its last digit."""
+    if isinstance(expected, float) and isinstance(got, float):
+        return math.isclose(expected, got, rel_tol=1e-15) or (math.isnan(expected) and math.isnan(got))
+    if isinstance(expected, Decimal) and isinstance(got, Decimal):
+        return expected == got or (abs(expected) < Decimal("0.001") and abs(expected - got) <= Decimal("1e-20"))
+    return type(expected) is type(got) and bool(expected == got)
+
+
+def _difference(both: Both, sql: str) -> tuple[str | None, bool]:
+    """What differs, and whether it was answered."""
+    expected, got = (ask(one, sql) for one in both)
+    if isinstance(got, psycopg.Error):
+        is_known = got.sqlstate not in (None, "XX000")
+        return (None if is_known else f"{sql}\n  {got}"), isinstance(expected, psycopg.Error)
+    if isinstance(expected, psycopg.Error):
+        return f"{sql}\n  Postgres: {expected}\n  here: {got[1][:2]}", True
+    pairs = [(one, other) for row, ours in zip(expected[1], got[1], strict=False) for one, other in zip(row, ours, strict=True)]
+    wrong = [pair for pair in pairs if not _is_same(*pair)]
+    if wrong or len(expected[1]) != len(got[1]):
+        return f"{sql}\n  {wrong[:1] or (len(expected[1]), len(got[1]))}", True
+    return None, True
+
+
+def test_numbers_are_computed_to_the_last_digit_as_postgres_does(both: Both) -> None:
+    pick = random.Random(23)
+    wrong, refused, asked = [], [], 0
+    for number in _numbers():
+        where = pick.choice(
+            [
+                "SELECT id, {} FROM {s}.facts WHERE id <> 0 ORDER BY id LIMIT 12",
+                "SELECT id, {} FROM {s}.facts WHERE id <> 0 ORDER BY id LIMIT 12",
+                "SELECT id FROM {s}.facts WHERE {} IS NOT NULL ORDER BY {} DESC NULLS LAST, id LIMIT 12",
+                "SELECT {}, count(*) FROM {s}.facts GROUP BY 1 ORDER BY 1, 2 LIMIT 12",
+            ]
+        )
+        found, is_answered = _difference(both, where.replace("{}", number).replace("{s}", SCHEMA))
+        asked += 1
+        wrong += [found] if found else []
+        refused += [] if is_answered else [number]
+    assert not wrong, f"{len(wrong)} of {asked} differ:\n" + "\n".join(wrong[:30])
+    assert len(refused) < asked / 5, refused
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        "round(2.5), round(-2.5), round(120.50), round(1 * 0.5), (5.0/2)::int, (1/2.0)::int, 1e2, 1.5e-3 * 2",
+        "floor(0.7/0.1), trunc(8.7/0.1), floor(4.35/0.01), 0.57/0.01 = 57, 0.57/0.19 >= 3, floor(30/7.0*7)",
+        "round((1.005/1)::numeric, 2), (1.005/1)::numeric(10,2), (1.005::double precision)::numeric(10,2), 99999999999999999.99/1",
+        "(40.00/3)::text, 40.00/4 || ' kr', (1/3.0)::text, (2.50)::text || 'x', 0 / 3.0, -7 / 2.0, 1.5::numeric",
+    ],
+)
+def test_constants_are_numerics(both: Both, expressions: str) -> None:
+    assert _difference(both, f"SELECT {expressions}") == (None, True)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, round(100.0*price/sum(price) over (), 1), round(price / sum(id) over (partition by kind), 3) FROM {s}.facts ORDER BY id",
+        "SELECT id, round(price::numeric / id, 2), round(big / 7.0, 2), floor(price / 0.01) FROM {s}.facts ORDER BY id",
+        "SELECT kind, avg(price), avg(id), avg(big), round(avg(price), 2), round(avg(id), 1), round(sum(price) / count(*), 2), avg(distinct small) "
+        "FROM {s}.facts GROUP BY kind ORDER BY kind",
+        "SELECT id, avg(price) over (order by id), avg(id) over (partition by kind), sum(big) over (order by id) / 3 FROM {s}.facts ORDER BY id",
+        "SELECT avg(price) filter (where flag), avg(price) filter (where id < 0), avg(price / 3), sum(price / 3) FROM {s}.facts",
+        "SELECT round(stddev(price), 2), round(var_pop(id), 1), floor(variance(small) * 10) FROM {s}.facts",
+        "SELECT f.kind, round(sum(f.id) * 0.5), sum(f.price) / 3 FROM {s}.facts f "
+        "GROUP BY f.kind HAVING sum(f.price) / count(*) > 0.5 ORDER BY avg(f.price), 1",
+        "SELECT round(x / n, 2), x / n FROM (SELECT kind, sum(price) AS x, count(*) AS n FROM {s}.facts GROUP BY kind) t ORDER BY kind",
+        "SELECT price / id, count(*) FROM {s}.facts GROUP BY price / id ORDER BY price / id",
+        "SELECT id FROM {s}.facts WHERE price / 0.01 = 100 * price AND price / id >= 0.5 ORDER BY id",
+        "SELECT round(avg(price), 2) AS r FROM {s}.facts WHERE id IN (SELECT customer FROM {s}.facts WHERE price / 3 > 1.5)",
+    ],
+)
+def test_shares_and_averages_are_the_same(both: Both, sql: str) -> None:
+    assert _difference(both, sql.replace("{s}", SCHEMA)) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(price / 3 + 1)::text",
+        "avg(price)::text || 'x' || coalesce(avg(price), 0)::text",
+        "(price / 3) * (price / 7)",
+        "sqrt(price)",
+        "power(1.05, 2)",
+    ],
+)
+def test_what_has_other_digits_is_refused(both: Both, expression: str) -> None:
+    got = ask(both[1], f"SELECT {expression} FROM {SCHEMA}.facts")
+    assert isinstance(got, psycopg.Error)
+    assert got.sqlstate == "0A000"

@@ -90,7 +90,10 @@ def access_approve(
     if json:
         screen.json(given)
     else:
-        screen.note(f"{given.user} has {given.action or given.role} on {given.table} until {given.until.astimezone():%Y-%m-%d %H:%M}")
+        until_then = f"until {given.until.astimezone():%Y-%m-%d %H:%M}"
+        screen.note(f"approved for {given.user} on {given.table} {until_then}: {given.wanted}")
+        for denial in session.project.requests.denials(given):
+            screen.note(f"but it stays closed by a denial, which beats what is approved: {denial}")
 
 
 def access_revoke(session: Session, id: IdArgument, json: JsonOption = False) -> None:
@@ -99,7 +102,7 @@ def access_revoke(session: Session, id: IdArgument, json: JsonOption = False) ->
     if json:
         screen.json(taken)
     else:
-        screen.note(f"{taken.user} has it no longer: {taken.action or taken.role} on {taken.table}")
+        screen.note(f"{taken.user} has it no longer: {taken.wanted} on {taken.table}")
 
 
 def access_list(
@@ -114,10 +117,7 @@ def access_list(
     if json or format is ListFormat.json:
         screen.json(found)
         return
-    rows = [
-        [one.id, one.user, one.action or f"role {one.role}", one.table, one.state, one.until, one.approved_by or one.revoked_by, one.reason]
-        for one in found
-    ]
+    rows = [[one.id, one.user, one.wanted, one.table, one.state, one.until, one.approved_by or one.revoked_by, one.reason] for one in found]
     screen.table(["ID", "USER", "WHAT", "TABLE", "STATE", "UNTIL", "DECIDED BY", "REASON"], rows, empty="nobody asked for anything")
 
 

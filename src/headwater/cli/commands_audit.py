@@ -52,6 +52,7 @@ def audit_list(
         until=_moment(until),
     )
     rows = session.project.audit.list(filter, limit=limit)
+    is_filtered = filter != AuditFilter()
     if json or format is ListFormat.json:
         screen.json([{"seq": row.seq, "record": row.record, "hash": row.hash} for row in rows])
         return
@@ -69,7 +70,11 @@ def audit_list(
         ]
         for row in rows
     ]
-    screen.table(["AT", "WHO", "DOOR", "ACTION", "DECISION", "TABLES", "ROWS", "QUERY", "WHAT"], shown, empty="nothing is audited yet")
+    screen.table(
+        ["AT", "WHO", "DOOR", "ACTION", "DECISION", "TABLES", "ROWS", "QUERY", "WHAT"],
+        shown,
+        empty="no row is so" if is_filtered else "nothing is audited yet",
+    )
 
 
 def _moment(text: str | None) -> datetime | None:

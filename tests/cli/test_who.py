@@ -138,6 +138,21 @@ def test_what_is_asked_for_is_told_whole_and_must_be_there(shop: Path, quick: No
     assert "role r" in hw(shop, "access", "approve", as_role).err
 
 
+def test_what_is_said_is_said_for_the_case_it_is(shop: Path, quick: None, hw: Any) -> None:
+    refused = hw(shop, "user", "add", "bo", "--password-stdin", input="short\n", expect=2).err
+    assert "nothing was changed" in refused
+    assert "as it was" not in refused
+    hw(shop, "run")
+    assert "the policies give no right" in hw(shop, "access", "review").err
+    hw(shop, "user", "add", "ada")
+    said = hw(shop, "query", "FROM shop.orders", "--as", "ada", expect=2).err
+    assert "headwater ls lists" in said
+    assert "the catalog" not in said
+    hw(shop, "query", "SELECT nope FROM shop.customers", expect=2)
+    told = hw(shop, "audit", "list", "--json", "--limit", "1").json[0]["record"]["error"]
+    assert told.count('"nope" not found') == 1
+
+
 def with_policies(folder: Path, token: str | None = None, **parts: Any) -> api.Project:
     project = api.open(folder)
     environ = {**project._loaded.environ, **({"HEADWATER_TOKEN": token} if token else {})}
@@ -204,7 +219,7 @@ def test_the_audit_is_verified_against_the_lake(shop: Path, quick: None, hw: Any
 def test_a_review_says_what_nobody_used(shop: Path, quick: None, hw: Any) -> None:
     hw(shop, "run")
     hw(shop, "user", "add", "ada")
-    assert "every right was used" in hw(shop, "access", "review", "--days", "7").err
+    assert "the policies give no right" in hw(shop, "access", "review", "--days", "7").err
     assert hw(shop, "access", "review", "--json").json["unused"] == []
     assert hw(shop, "access", "review", "--yaml").out.startswith("roles: {}")
     rules = {"roles": {"r": {"grants": [{"select": "marts.*"}, {"select": "shop.*"}]}}, "groups": {"g": {"roles": ["r"], "members": ["ada"]}}}

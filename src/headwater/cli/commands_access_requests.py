@@ -140,7 +140,11 @@ def access_review(
         screen.json({"queries": found.queries, "uses": found.uses, "not_replayed": found.not_replayed, "unused": found.unused})
     else:
         rows = [[one.where, one.kind, one.right, one.instead] for one in found.unused]
-        screen.table(["WHERE", "WHAT", "NOT USED", "ENOUGH"], rows, empty="every right was used")
+        screen.table(
+            ["WHERE", "WHAT", "NOT USED", "ENOUGH"],
+            rows,
+            empty="every right was used" if any(role.grants for role in found.smaller.roles.values()) else "the policies give no right",
+        )
     screen.note(f"{found.uses} ways of using rights in {found.queries} audited statements, decided again under the smaller policy: all the same")
     if found.not_replayed:
         screen.note(f"{found.not_replayed} more aren't allowed any longer, or their tables are gone")

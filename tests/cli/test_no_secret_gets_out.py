@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyrage
 import pytest
 
 import headwater
@@ -38,6 +39,7 @@ MARKS = {
     "an option of a function": "canary-option-1e2e3e",
     "a secret inside a query": "canary-query-2f3f4f",
     "a default's password": "canary-default-3a5a7a",
+    "a secret of the age file": "canary-age-secret-8b8b8b",
 }
 MASTER = "5ec4e7" + "ab" * 29
 
@@ -46,7 +48,7 @@ FILES = {
 name: shop
 threads: 1
 lake: {encrypted: true}
-security: {keys: {provider: env}}
+security: {keys: {provider: env}, secrets: {providers: [file, age]}}
 """,
     ".env": f"SHOP_PASSWORD={MARKS['a password in the environment']}\nURL_TOKEN={MARKS['a token in a URL']}\n",
     "../secret/password.txt": MARKS["a file that is referred to"] + "\n",
@@ -58,6 +60,11 @@ streams: {orders: {table: orders}}
     "sources/far_url.yaml": """\
 type: postgres
 connection: postgresql://ann:${secret:db}@127.0.0.1:1/x
+streams: {orders: {table: orders}}
+""",
+    "sources/aged.yaml": """\
+type: postgres
+connection: {host: 127.0.0.1, port: 1, user: ann, password: "${secret:aged}", database: x}
 streams: {orders: {table: orders}}
 """,
     "sources/default.yaml": f"""\
@@ -127,7 +134,16 @@ def everything(
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    environ = {"NEAR_URL": server, "HEADWATER_MASTER_KEY": MASTER, "HEADWATER_LOG": "debug", "PYTHONFAULTHANDLER": "1"}
+    identity = pyrage.x25519.Identity.generate()
+    sealed = pyrage.encrypt(f"aged: {MARKS['a secret of the age file']}\n".encode(), [identity.to_public()])
+    (folder / "secrets.age").write_bytes(sealed)
+    environ = {
+        "HEADWATER_AGE_IDENTITY": str(identity),
+        "NEAR_URL": server,
+        "HEADWATER_MASTER_KEY": MASTER,
+        "HEADWATER_LOG": "debug",
+        "PYTHONFAULTHANDLER": "1",
+    }
     said: list[str] = []
 
     def heard(way: Callable[..., Any], *arguments: str, input: str | None = None, **more: str) -> Any:
@@ -144,7 +160,7 @@ def everything(
         ("query", "a secret inside a query"),
     ):
         assert do("secrets", "set", name, input=MARKS[what] + "\n").code == 0
-    for source in ("far", "far_url", "default", "my", "web", "bucket", "code", "near"):
+    for source in ("far", "far_url", "aged", "default", "my", "web", "bucket", "code", "near"):
         run("source", "check", source, "--debug")
         do("source", "discover", source, "--debug")
     # those that can't be reached are tried again after pauses: two of them are enough
@@ -153,7 +169,7 @@ def everything(
     assert "succeeded" in do("status").out + do("history").out
     do("reload", "code.good")
 
-    made: dict[str, str] = {"the master key": MASTER}
+    made: dict[str, str] = {"the master key": MASTER, "the age identity": str(identity)}
 
     def shown(*arguments: str) -> str:
         """What a command prints on stdout, which is for its caller alone."""
@@ -199,6 +215,10 @@ def everything(
     ):
         do(*arguments)
     do("doctor", "--debug", HEADWATER_MASTER_KEY="ff" * 32)
+    do("source", "check", "aged", "--debug", HEADWATER_AGE_IDENTITY="AGE-SECRET-KEY-1" + MARKS["a wrong password somebody tried"])
+    do("source", "check", "aged", "--debug", HEADWATER_AGE_IDENTITY=str(pyrage.x25519.Identity.generate()))
+    (folder / "secrets.age").write_bytes(pyrage.encrypt(f"aged: [{MARKS['a secret of the age file']}\n".encode(), [identity.to_public()]))
+    do("source", "check", "aged", "--debug")
     do("run", "code.*", "--full-refresh", "--debug", HEADWATER_MASTER_KEY="no key " + MARKS["a wrong password somebody tried"])
 
     keyring = Keyring(KeysConfig(provider="env"), project_dir=folder, environ=environ)

@@ -16,7 +16,7 @@ POLICIES = """\
 roles:
   operator: {grants: [{run: '*'}, {publish: '*'}, {quarantine: '*'}, {audit: '*'}, {approve: '*'}, {export: '*'}]}
   reader: {grants: [{select: '*'}]}
-  some: {grants: [{run: 'marts.*'}, {publish: marts.revenue}]}
+  some: {grants: [{run: 'marts.*'}, {publish: marts.revenue}, {publish: grouped.a}]}
   keeper: {grants: [{admin: marts.revenue}]}
   keepers: {grants: [{admin: '*'}]}
 groups:
@@ -26,6 +26,8 @@ groups:
   keepers: {roles: [keeper], members: [kim]}
   all_keepers: {roles: [keepers], members: [kay]}
 """
+GROUPED = "-- headwater\n-- publish_group: both\nSELECT 1 AS n\n"
+MODELS = ("models/grouped/a.sql", "models/grouped/b.sql")
 EXPORT = "exports: {countries: {table: marts.countries, as: op, key: [country], to: {files: {path: out}}}}\n"
 
 #: How each command is called, and what it says to somebody without any right: `refused`, `nothing` (an empty answer), `all` (it is nobody's secret).
@@ -105,7 +107,7 @@ def guarded(lasting_shop: Callable[..., Path], hw: Any) -> tuple[Path, dict[str,
     """The shop with its users, their tokens by name, the id of a request that waits as `request`, and a snapshot."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("headwater.security.passwords.Cost.__init__.__defaults__", (1, 64, 1))
-        folder = lasting_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT})
+        folder = lasting_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT, **dict.fromkeys(MODELS, GROUPED)})
         hw(folder, "run")
         made = {}
         for name in ("nobody", "op", "rita", "sam", "kim", "kay", "boss"):
@@ -189,6 +191,19 @@ def test_rights_on_some_tables_show_these(guarded: tuple[Path, dict[str, str]], 
     run = hw(folder, "run", "marts.countries", "--full-refresh", "--json", env=env).json["run_id"]
     assert "marts.countries" in hw(folder, "logs", run, env=env).out
     assert "sam may not run" in hw(folder, "history", env=env, expect=1).err
+
+
+def test_tables_that_are_published_together_take_a_right_on_each(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    for model in MODELS:
+        (folder / model).write_text(GROUPED.replace("1", "2"))
+    hw(folder, "run", "grouped.*")
+    hw(folder, "rollback", "grouped.*")
+    refused = hw(folder, "publish", "grouped.a", env={"HEADWATER_TOKEN": tokens["sam"]}, expect=1).err
+    assert "sam may not publish grouped.b" in refused
+    assert hw(folder, "query", "SELECT n FROM grouped.a", "--json").json == [{"n": 1}]
+    hw(folder, "publish", "grouped.a", env={"HEADWATER_TOKEN": tokens["op"]})
+    assert hw(folder, "query", "SELECT n FROM grouped.b", "--json").json == [{"n": 2}]
 
 
 def test_admin_of_some_tables_decides_about_access_to_these_and_sees_who_has_it(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:

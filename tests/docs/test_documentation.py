@@ -17,6 +17,7 @@ from headwater import errors
 from headwater.spec import exports, models, policies, sources
 from headwater.spec.checks import CHECK_TYPES
 from headwater.spec.project import (
+    AgeConfig,
     EnvironmentConfig,
     KeysConfig,
     LakeConfig,
@@ -52,6 +53,7 @@ _SETTINGS: list[type[BaseModel]] = [
     KeysConfig,
     SecretsConfig,
     VaultConfig,
+    AgeConfig,
     ServeConfig,
     ServeLimits,
     Source,

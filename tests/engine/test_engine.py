@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,23 @@ from headwater.spec.names import TableName
 def engine():
     with Engine() as engine:
         yield engine
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    number=st.decimals(allow_nan=False, allow_infinity=False)
+    | st.builds(lambda n, e: Decimal(n).scaleb(e), st.integers(-999, 999), st.integers(-60, 60))
+)
+def test_a_decimal_is_bound_as_the_number_it_is(number):
+    with Engine() as engine, engine.connection() as connection:
+        ask = connection.execute_bound
+        if abs(number) > Decimal("1e308"):
+            with pytest.raises(errors.UsageError, match="larger than any"):
+                ask("SELECT $1", [number])
+            return
+        for sql, given_ in (("SELECT $1", [number]), ("SELECT $n", {"n": number}), ("SELECT $1[1]", [[number, number]])):
+            ((found,),) = ask(sql, given_).fetchall()
+            assert Decimal(found) == number or float(found) == pytest.approx(float(number), rel=1e-12)
 
 
 def test_a_time_limit_holds_for_what_begins_after_it_too(engine):

@@ -153,6 +153,32 @@ def whole(kind: str) -> pa.RecordBatch:
     return pa.record_batch([pa.array([[7]]) if kind == "list" else pa.array(["one"]).dictionary_encode()], ["p"])
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.ListArray.from_arrays(pa.array([0, 50_000_000], pa.int32()), pa.nulls(50_000_000)),
+        pa.ListArray.from_arrays(pa.array([0, 9000], pa.int32()), pa.DictionaryArray.from_arrays(pa.array([0] * 9000, pa.int8()), ["x" * 10_000])),
+        pa.ListArray.from_arrays(pa.array([0, 9000], pa.int32()), pa.array(["x" * 10_000] * 9000, pa.string_view())),
+        pa.ListViewArray.from_arrays(pa.array([0], pa.int32()), pa.array([3], pa.int32()), pa.array([1, 2, 3])),
+        pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array([1])),
+    ],
+    ids=lambda column: str(column.type)[:20],
+)
+def test_parameters_are_no_larger_than_what_was_sent(shop: Shop, column: Any) -> None:
+    prepared = shop.prepare("SELECT 1 AS v WHERE $1 IS NULL", "eve")
+    with pytest.raises(pa.ArrowInvalid, match=r"isn't taken|takes one row"):
+        shop.bind(prepared, pa.record_batch([column], ["p"]), "eve")
+
+
+def test_parameters_of_many_types_are_taken(shop: Shop) -> None:
+    prepared = shop.prepare("SELECT $1::VARCHAR AS a, $2::VARCHAR AS b, $3 IS NULL AS c, $4::VARCHAR AS d, $5::VARCHAR AS e", "eve")
+    columns = [pa.array([[[1], [2]]]), pa.array(["u"]).dictionary_encode(), pa.nulls(1), pa.array([{"x": 1.5}]), pa.array(["v"], pa.string_view())]
+    shop.bind(prepared, pa.record_batch(columns, list("abcde")), "eve")
+    info = shop.client.get_flight_info(prepared, shop.options("eve"))
+    found = shop.client.do_get(info.endpoints[0].ticket, shop.options("eve")).read_all().to_pylist()
+    assert found == [{"a": "[[1], [2]]", "b": "u", "c": True, "d": "{'x': 1.5}", "e": "v"}]
+
+
 def test_metadata_alone_is_no_row_of_parameters(shop: Shop) -> None:
     prepared = shop.prepare("SELECT $1::INTEGER AS v", "eve")
     writer, _ = shop.client.do_put(prepared, pa.schema([("p", pa.int32())]), shop.options("eve"))

@@ -131,7 +131,7 @@ class PlainService:
     def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
         raise AuthenticationFailed("the login failed")
 
-    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Description:
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Description:
         self._refuse(sql)
         with self.engine.connection() as connection:
             columns = describe_query(connection, re.sub(r"\?|\$\d+", "NULL", sql))
@@ -139,7 +139,13 @@ class PlainService:
         return Description(tuple(Column(one.name, one.type) for one in columns), ("UNKNOWN",) * count)
 
     def run(
-        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
+        self,
+        principal: Principal,
+        sql: str,
+        parameters: Sequence[Any],
+        *,
+        asked: str | None = None,
+        started: Callable[[Callable[[], None]], None] | None = None,
     ) -> PlainAnswer:  # fmt: skip
         self.principals.append(principal)
         if self.failure is not None:

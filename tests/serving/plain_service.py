@@ -95,7 +95,7 @@ class PlainService:
     def login_scram(self, user: str, credential: str, *, door: Door, address: str | None) -> Principal:
         return Principal(user, "service", door=door, address=address)
 
-    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Described:
         count = max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)
         with self.engine.connection() as connection:
             untyped = re.sub(r"\$(\d+)", "NULL", sql)
@@ -104,7 +104,13 @@ class PlainService:
         return Described(columns, tuple(list(parameter_types) + ["UNKNOWN"] * (count - len(parameter_types))))
 
     def run(
-        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
+        self,
+        principal: Principal,
+        sql: str,
+        parameters: Sequence[Any],
+        *,
+        asked: str | None = None,
+        started: Callable[[Callable[[], None]], None] | None = None,
     ) -> Answer:
         self.purposes.append(principal.purpose)
         if not re.match(r"\s*(select|with|from|values|explain|\()", sql, re.IGNORECASE):

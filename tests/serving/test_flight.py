@@ -370,6 +370,15 @@ def test_over_tls_with_the_made_certificate(service: PlainService, tmp_path: Pat
         door.stop()
 
 
+def test_prepared_statements_take_so_many_bytes_and_no_more(door: FlightDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_PREPARED_BYTES", 10_000)
+    mine = door._prepare(Principal("ada"), "SELECT 1 AS a")
+    for number in range(10):
+        door._prepare(Principal("bob"), f"SELECT {number} AS a -- {'x' * 2000}")
+    assert next(iter(door._prepared)) in mine
+    assert sum(len(one.sql) for one in door._prepared.values()) < 13_000
+
+
 def test_whoever_keeps_most_prepared_statements_gives_theirs(door: FlightDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_MOST_PREPARED", 3)
     ada, bob = Principal("ada"), Principal("bob")

@@ -11,13 +11,15 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Sequence
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from plain_service import PlainService, serving
+from plain_service import PlainService, Table, serving
 
 from headwater.errors import (
     AuthenticationFailed,
@@ -167,6 +169,16 @@ def test_one_long_query_blocks_no_other(url: str) -> None:
         assert thread.is_alive()
         slow.cancel_safe()
         thread.join()
+
+
+@pytest.mark.parametrize("number", ["12E+2", "1E+5", "12345678901234567890123456789012345678", "-0.05", "10000", "9.9E+20", "0E+3"])
+def test_a_numeric_parameter_is_the_number_it_is(url: str, number: str) -> None:
+    value = Decimal(number)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET headwater.dialect = duckdb")
+        for placeholder in ("%t", "%b"):
+            found = connection.execute(f"SELECT {placeholder} AS n, {placeholder} = {value:f} AS same".encode(), (value, value)).fetchone()
+            assert found == (value, True)
 
 
 def test_a_session_keeps_so_much_and_no_more(url: str) -> None:
@@ -389,3 +401,15 @@ def test_errors_have_sqlstates() -> None:
     assert sqlstate(AuthenticationFailed("x")) == "28000"
     assert sqlstate(LimitReached("x")) == "53400"
     assert sqlstate(MemoryExceeded("x")) == "53200"
+
+
+def test_the_catalog_follows_the_purpose_at_once(service: PlainService) -> None:
+    class OfPurpose(PlainService):
+        def tables(self, principal: Principal) -> Sequence[Table]:
+            return [one for one in service.tables(principal) if principal.purpose == "fraud" or one.name.name != "many"]
+
+    asked = "SELECT relname FROM pg_class WHERE relname = 'many'"
+    with serving(OfPurpose(service.engine)) as server, psycopg.connect(f"postgresql://robot:pencil@127.0.0.1:{server.port}/shop") as connection:
+        assert connection.execute(asked).fetchall() == []
+        connection.execute("SET headwater.purpose = 'fraud'")
+        assert connection.execute(asked).fetchall() == [("many",)]

@@ -319,3 +319,9 @@ def test_without_any_user_nothing_is_opened(tmp_path: Path) -> None:
     done = subprocess.run([PROGRAM, "serve", "--pg-port", "0"], cwd=tmp_path / "lonely", capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "headwater user add" in done.stderr
+
+
+def test_a_list_of_texts_is_a_parameter_of_any(shop: Shop) -> None:
+    sql = "SELECT id FROM m.orders WHERE country = ANY(%s) AND id = ANY(%s) ORDER BY id"
+    with shop.postgres("sue") as connection:
+        assert connection.execute(sql, (["NO", "DK"], [1, 2, 3])).fetchall() == [(1,), (3,)]

@@ -357,12 +357,15 @@ class Project:
 
     def publish(self, *selection: str, exclude: Sequence[str] = (), force: bool = False, reason: str = "") -> RunSummary:
         """Lets readers see the newest rows of selected tables that are held or rolled back, when their checks pass; all of them or none.
+        The other members of a publish_group come along: whoever calls needs the right on these too.
 
         With `force` and a `reason`, whatever the checks say. Touches neither rows nor positions. Raises UsageError, TableNotFound, LeaseHeld.
         """
         from headwater.orchestration import verbs
 
-        return verbs.publish(self._session_for_work, self._chosen(selection, exclude), force=force, reason=reason)
+        tables = self._chosen(selection, exclude)
+        self._rights.need("publish", lambda: verbs.with_groups(self._session_for_work, tables))
+        return verbs.publish(self._session_for_work, tables, force=force, reason=reason)
 
     def rollback(self, *selection: str, exclude: Sequence[str] = (), to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
         """Shows readers an older version of selected tables until `publish`: that of the snapshot or time `to`, else the one before what they see.

@@ -16,6 +16,8 @@ from headwater.errors import UsageError
 from headwater.security.audit import new_query_id
 from headwater.security.audited import Audited
 from headwater.security.network import Turns
+from headwater.serving.limits import DoorLimits
+from headwater.serving.noting import refusals_noted
 from headwater.serving.server import OpenDoor, Running, serve_all
 from headwater.spec.policies import instant
 from headwater.storage.gate import VisibleColumn
@@ -122,17 +124,24 @@ class LakeService:
 
     # -- what --------------------------------------------------------------------------------------------------------
 
-    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Described:
         given = [None if name == "UNKNOWN" else name for name in parameter_types]
-        found = self._session.lake.describe_as(self._access(principal), sql, given, macros=self._loaded.macros)
+        found = self._session.lake.describe_as(self._access(principal, asked), sql, given, macros=self._loaded.macros)
         return _Described(tuple(_Column(*column) for column in found.columns), found.parameters)
 
     def run(
-        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
-    ) -> Answer:  # fmt: skip
-        access = self._access(principal)
+        self,
+        principal: Principal,
+        sql: str,
+        parameters: Sequence[Any],
+        *,
+        asked: str | None = None,
+        started: Callable[[Callable[[], None]], None] | None = None,
+    ) -> Answer:
+        access = self._access(principal, asked)
         with ExitStack() as undo:
-            self._turns.begin(access.principal, access.limits)
+            with refusals_noted(self, access.principal, asked or sql):
+                self._turns.begin(access.principal, access.limits)
             undo.callback(self._turns.end, access.principal)
             reading = self._session.lake.read_as(access, sql, parameters=parameters, macros=self._loaded.macros, started=started)
             return _Rows(reading, undo.pop_all().close)
@@ -161,23 +170,28 @@ class LakeService:
 
     def note_catalog(self, principal: Principal, question: str, *, rows: int | None, seconds: float, error: Exception | None) -> None:
         """One row, of the action `catalog`. It shows names and no rows, so nobody waits until it is written."""
-        self._asking.audit.append_soon(
-            Audited(
-                at=self._session.clock(),
-                query_id=new_query_id(),
-                principal=principal.name,
-                action="catalog",
-                decision="allowed" if error is None else "failed",
-                door=principal.door,
-                address=principal.address,
-                purpose=principal.purpose,
-                sql=question,
-                rows=rows,
-                error=None if error is None else str(error),
-                policy_version=self._loaded.policies.version,
-                seconds=seconds,
-                groups=tuple(sorted(principal.groups)),
-            )
+        row = self._row(principal, "catalog", question, None if error is None else str(error))
+        self._asking.audit.append_soon(replace(row, decision="allowed" if error is None else "failed", rows=rows, seconds=seconds))
+
+    def note_refused(self, principal: Principal, sql: str, why: str) -> None:
+        """One row, as the gate leaves one of what it refuses. It stands when this returns, so that whoever sends many waits for each."""
+        self._asking.audit.append(self._row(principal, "select", _as_asked(sql), why))
+
+    def _row(self, principal: Principal, action: str, sql: str, error: str | None) -> Audited:
+        return Audited(
+            at=self._session.clock(),
+            query_id=new_query_id(),
+            principal=principal.name,
+            action=action,
+            decision="refused",
+            door=principal.door,
+            address=principal.address,
+            purpose=principal.purpose,
+            sql=sql,
+            error=error,
+            policy_version=self._loaded.policies.version,
+            seconds=0.0,
+            groups=tuple(sorted(principal.groups)),
         )
 
     def hot_tables(self) -> tuple[int, int]:
@@ -188,12 +202,19 @@ class LakeService:
         self._session.lake.head()
         self._users.has_any()
 
-    def _access(self, principal: Principal) -> Access:
-        return self._asking.access(principal)
+    def _access(self, principal: Principal, asked: str | None = None) -> Access:
+        access = self._asking.access(principal)
+        return access if asked is None else replace(access, asked=_as_asked(asked))
 
     def close(self) -> None:
         """Writes what of the audit still waits. The session stays open."""
         self._asking.close()
+
+
+def _as_asked(sql: str) -> str:
+    """A statement as the audit keeps it: as much of it as HTTP and Flight SQL take at all."""
+    most = DoorLimits().body
+    return sql if len(sql) <= most else f"{sql[:most]} .. ({len(sql):,} characters)"
 
 
 def _word(*parts: object) -> str:

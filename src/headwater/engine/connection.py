@@ -16,6 +16,7 @@ import duckdb
 from headwater.engine.extensions import extension_available, load_extension
 from headwater.engine.failures import translated
 from headwater.engine.literals import bind_parameters, is_plain
+from headwater.engine.numbers import as_they_are
 from headwater.engine.overtime import Overtime
 from headwater.spec.names import quote, quote_literal
 
@@ -76,14 +77,16 @@ class Connection:
         """Runs one or several statements; the result is the last one's. Raises the errors of `engine.failures`."""
         if isinstance(parameters, (list, tuple)) and is_plain(parameters):
             sql, parameters = bind_parameters(sql, parameters), None
+        bound = as_they_are(parameters) if parameters is not None else None
         with translated():
-            self._raw.execute(sql, parameters) if parameters is not None else self._raw.execute(sql)
+            self._raw.execute(sql, bound) if bound is not None else self._raw.execute(sql)
         return Result(self._raw)
 
     def execute_bound(self, sql: str, parameters: Sequence[Any] | dict[str, Any]) -> Result:
         """Runs one statement whose parameters (`$1`, `$name`) are bound by the engine; it infers their types. Raises as `execute`."""
+        bound = as_they_are(parameters)
         with translated():
-            self._raw.execute(sql, parameters)
+            self._raw.execute(sql, bound)
         return Result(self._raw)
 
     def load(self, extension: str) -> None:

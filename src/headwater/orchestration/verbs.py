@@ -36,7 +36,7 @@ def publish(session: Session, tables: Sequence[TableName], *, force: bool = Fals
     """
     if force and not reason.strip():
         raise UsageError("publishing by force needs a reason", hint="--reason 'why readers may see it'")
-    with side_run(session, "publish", _with_groups(session, tables), listener) as run:
+    with side_run(session, "publish", with_groups(session, tables), listener) as run:
         wanted = [table for table, state in run.states.items() if state.publication != "follows"]
         verdicts = _judge_heads(run, wanted)
         failing = {table: [verdict for verdict in found if verdict.holds] for table, found in verdicts.items()}
@@ -256,7 +256,7 @@ def _checks_of(session: Session, table: TableName) -> tuple[Check, ...]:
     return (model or session.project.stream(name)[2]).table_checks
 
 
-def _with_groups(session: Session, tables: Sequence[TableName]) -> list[TableName]:
+def with_groups(session: Session, tables: Sequence[TableName]) -> list[TableName]:
     """The tables, and the other members of their publish_groups that readers don't see the newest rows of."""
     states = session.lake.state()
     found = list(tables)

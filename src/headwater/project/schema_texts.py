@@ -137,6 +137,11 @@ FIELD_TEXTS: Final[dict[str, dict[str, str]]] = {
         "providers": "Where secrets are looked for, in this order, after the variable HEADWATER_SECRET_NAME.",
         "file": "The file that `headwater secrets` keeps.",
         "vault": "A server that speaks the HTTP of Vault's key-value store, version 2.",
+        "age": "A file of names and values that is encrypted with age.",
+    },
+    "AgeConfig": {
+        "file": "The encrypted file; a relative path is the project's.",
+        "identity": "What opens it: the text of an age identity or a private SSH key; ${env:HEADWATER_AGE_IDENTITY} by default.",
     },
     "VaultConfig": {
         "address": "https://..; http:// for this machine alone.",

@@ -30,7 +30,8 @@ def resolve(value: T, *, project_dir: Path, environ: Mapping[str, str], security
     `environ` is where `${env:..}` looks (the process's environment over `.env`); a set but empty variable counts as set, unless a default is
     given with `:-`. `${file:path}` is the file's text without the line break at its end, a relative path being the project's. `${secret:NAME}` is
     the variable HEADWATER_SECRET_NAME, else what the first of the providers of `security.secrets` has: the project's own file, the system's keyring
-    (service `headwater`, where the package keyring is installed), a server. Raises UnresolvedReference, and ProtectionErrors where a provider fails.
+    (service `headwater`, where the package keyring is installed), a server, a file encrypted with age. Raises
+    UnresolvedReference, and ProtectionErrors where a provider fails.
     """
     return _resolve(value, _Places(project_dir, environ, security))  # type: ignore[no-any-return]  # the shape is the input's
 
@@ -122,6 +123,8 @@ def _secret(name: str, places: _Places) -> str | None:
                 found = _from_keyring(name)
             case "vault":
                 found = _from_vault(name, places)
+            case "age":
+                found = _from_age(name, places)
         if found is not None:
             return found
     return None
@@ -145,10 +148,25 @@ def _from_vault(name: str, places: _Places) -> str | None:
     config = places.security.secrets.vault
     if config is None:
         return None
-    given = config.model_dump(mode="json")
-    if any(kind == "secret" for kind, _ in _references(given)):
-        raise UnresolvedReference("security.secrets.vault can't hold a ${secret:..} of its own", expected="${env:..} or ${file:..}")
-    return read_vault(VaultConfig.model_validate({**_resolve(given, places), "timeout": config.timeout}), name)
+    given = _resolved_apart("vault", config.model_dump(mode="json"), places)
+    return read_vault(VaultConfig.model_validate({**given, "timeout": config.timeout}), name)
+
+
+def _from_age(name: str, places: _Places) -> str | None:
+    from headwater.secrets.agefile import read_age
+
+    config = places.security.secrets.age
+    path = places.project_dir / Path(config.file).expanduser()
+    if not path.exists():
+        return None
+    return read_age(path, _resolved_apart("age", {"identity": config.identity}, places)["identity"], name)
+
+
+def _resolved_apart(provider: str, settings: dict[str, Any], places: _Places) -> dict[str, Any]:
+    """The settings of a provider of secrets, which can't be among those that it gives."""
+    if any(kind == "secret" for kind, _ in _references(settings)):
+        raise UnresolvedReference(f"security.secrets.{provider} can't hold a ${{secret:..}} of its own", expected="${env:..} or ${file:..}")
+    return dict(_resolve(settings, places))
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -37,6 +37,15 @@ class NotesCatalog(Protocol):
 
 
 @runtime_checkable
+class NotesRefused(Protocol):
+    """A service that writes down which statements a door refused before the service saw them; those it sees it writes down itself."""
+
+    def note_refused(self, principal: Principal, sql: str, why: str) -> None:
+        """Told before the client is. `sql` is what was asked. Raises AuditUnwritable."""
+        ...
+
+
+@runtime_checkable
 class KeepsHot(Protocol):
     """A service that keeps tables in memory."""
 

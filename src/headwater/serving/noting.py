@@ -1,4 +1,7 @@
-"""What is asked about the catalog (which tables there are, their columns and keys) is told to a service that writes it down."""
+"""What the gate never sees is told to a service that writes it down.
+
+That is questions about the catalog (which tables there are, their columns and keys), and statements that a door refuses.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headwater.security.principals import Principal
-from headwater.serving.facets import NotesCatalog
+from headwater.serving.facets import NotesCatalog, NotesRefused
 from headwater.serving.session import Service
 
 
@@ -31,3 +34,18 @@ def noted(service: Service, principal: Principal, question: str) -> Iterator[Not
     finally:
         if isinstance(service, NotesCatalog):
             service.note_catalog(principal, question, rows=found.rows, seconds=time.monotonic() - started, error=error)
+
+
+@contextmanager
+def refusals_noted(service: Service, principal: Principal, sql: str) -> Iterator[None]:
+    """Around what may refuse a statement before the service sees it. Raises what the service raises where that can't be written down."""
+    try:
+        yield
+    except Exception as error:
+        note_refused(service, principal, sql, error)
+        raise
+
+
+def note_refused(service: Service, principal: Principal, sql: str, error: Exception) -> None:
+    if isinstance(service, NotesRefused):
+        service.note_refused(principal, sql, str(error))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from headwater.errors import DoorClosed, MissingDependency
 from headwater.security.principals import Principal
 from headwater.security.scram import ScramSecret
-from headwater.serving.facets import Accountable, Checkable, KeepsHot, NotesCatalog, Versioned
+from headwater.serving.facets import Accountable, Checkable, KeepsHot, NotesCatalog, NotesRefused, Versioned
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of
@@ -106,13 +106,19 @@ class Current:
     def scram_failed(self, user: str, *, door: Door, address: str | None) -> None:
         self.service.scram_failed(user, door=door, address=address)
 
-    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
-        return self.service.describe(principal, sql, parameter_types)
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Described:
+        return self.service.describe(principal, sql, parameter_types, asked=asked)
 
     def run(
-        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
-    ) -> Answer:  # fmt: skip
-        return self.service.run(principal, sql, parameters, started=started)
+        self,
+        principal: Principal,
+        sql: str,
+        parameters: Sequence[Any],
+        *,
+        asked: str | None = None,
+        started: Callable[[Callable[[], None]], None] | None = None,
+    ) -> Answer:
+        return self.service.run(principal, sql, parameters, asked=asked, started=started)
 
     def tables(self, principal: Principal) -> Sequence[VisibleTable]:
         return self.service.tables(principal)
@@ -126,6 +132,10 @@ class Current:
     def note_catalog(self, principal: Principal, question: str, *, rows: int | None, seconds: float, error: Exception | None) -> None:
         if isinstance(self.service, NotesCatalog):
             self.service.note_catalog(principal, question, rows=rows, seconds=seconds, error=error)
+
+    def note_refused(self, principal: Principal, sql: str, why: str) -> None:
+        if isinstance(self.service, NotesRefused):
+            self.service.note_refused(principal, sql, why)
 
     def hot_tables(self) -> tuple[int, int]:
         return self.service.hot_tables() if isinstance(self.service, KeepsHot) else (0, 0)

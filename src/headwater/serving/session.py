@@ -102,15 +102,22 @@ class Service(Protocol):
         """Told of a proof that was wrong."""
         ...
 
-    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str]) -> Described:
-        """Binds a query and runs nothing. `parameter_types` are DuckDB type names, as far as the client says them; else `UNKNOWN`."""
+    def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Described:
+        """Binds a query and runs nothing. `parameter_types` are DuckDB type names, as far as the client says them; else `UNKNOWN`. `asked` is what
+        the client wrote, where `sql` is its translation."""
         ...
 
     def run(
-        self, principal: Principal, sql: str, parameters: Sequence[Any], *, started: Callable[[Callable[[], None]], None] | None = None
+        self,
+        principal: Principal,
+        sql: str,
+        parameters: Sequence[Any],
+        *,
+        asked: str | None = None,
+        started: Callable[[Callable[[], None]], None] | None = None,
     ) -> Answer:
         """Runs one query (DuckDB's dialect, parameters as `$1`). It may compute for long before it returns: `started` is called before that, in the
-        same thread, with the function that interrupts it from another one."""
+        same thread, with the function that interrupts it from another one. `asked` is as for `describe`."""
         ...
 
     def tables(self, principal: Principal) -> Sequence[VisibleTable]: ...

@@ -80,8 +80,15 @@ class VaultConfig(Resource):
     timeout: Duration = timedelta(seconds=10)
 
 
+class AgeConfig(Resource):
+    """A file of names and values that is encrypted with age. `identity` is what opens it: `${env:..}` or `${file:..}`."""
+
+    file: str = "secrets.age"
+    identity: str = "${env:HEADWATER_AGE_IDENTITY}"
+
+
 #: Where `${secret:NAME}` is looked for.
-SecretProvider = Literal["file", "keyring", "vault"]
+SecretProvider = Literal["file", "keyring", "vault", "age"]
 
 
 class SecretsConfig(Resource):
@@ -90,6 +97,7 @@ class SecretsConfig(Resource):
     providers: tuple[SecretProvider, ...] = ("file", "keyring")
     file: str = ".headwater/secrets.json"
     vault: VaultConfig | None = None
+    age: AgeConfig = AgeConfig()
 
     @model_validator(mode="after")
     def _agrees(self) -> SecretsConfig:

@@ -33,21 +33,22 @@ from headwater.errors import (
 )
 from headwater.security.principals import Principal
 from headwater.serving.facets import Accountable
-from headwater.serving.flight import catalog
+from headwater.serving.flight import catalog, parameters
 from headwater.serving.flight.protobuf import Fields, Malformed, pack, unpack, write
 from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.listening import address_of, listen
 from headwater.serving.logins import Basic, Logins, is_loopback, parse_authorization
-from headwater.serving.noting import noted
+from headwater.serving.noting import noted, refusals_noted
 from headwater.serving.session import Service
 from headwater.spec.names import quote
 
 log = logging.getLogger("headwater.serving")
 
-#: How long an unused prepared statement is kept, in seconds, and how many are at most.
+#: How long an unused prepared statement is kept, in seconds; how many are at most, and how many bytes they and their parameters are.
 _PREPARED_SECONDS: Final = 3600.0
 _MOST_PREPARED: Final = 10_000
+_MOST_PREPARED_BYTES: Final = 128 * 2**20
 _UPDATES: Final = ("CommandStatementUpdate", "CommandPreparedStatementUpdate", "CommandStatementIngest", "CommandStatementSubstraitPlan")
 _ACTIONS: Final = {
     "CreatePreparedStatement": "Makes a prepared statement of a query",
@@ -76,6 +77,7 @@ class _Running:
 class _Prepared:
     owner: tuple[str, str]
     sql: str
+    size_bytes: int
     parameters: list[Any] = field(default_factory=list)
     used: float = field(default_factory=time.monotonic)
 
@@ -202,7 +204,7 @@ class FlightDoor(flight.FlightServerBase):
         command = descriptor.command or b""
         name, fields = unpack(command)
         if name == "CommandStatementQuery":
-            return self._begin(context, principal, descriptor, self._sql(fields.text(1)), ())
+            return self._begin(context, principal, descriptor, self._sql(principal, fields.text(1)), ())
         if name == "CommandPreparedStatementQuery":
             prepared = self._find_prepared(principal, fields.data(1))
             return self._begin(context, principal, descriptor, prepared.sql, prepared.parameters)
@@ -220,7 +222,7 @@ class FlightDoor(flight.FlightServerBase):
         principal = self._principal(context)
         name, fields = unpack(descriptor.command or b"")
         if name == "CommandStatementQuery":
-            return flight.SchemaResult(self._describe(principal, self._sql(fields.text(1)))[0])
+            return flight.SchemaResult(self._describe(principal, self._sql(principal, fields.text(1)))[0])
         if name == "CommandPreparedStatementQuery":
             return flight.SchemaResult(self._describe(principal, self._find_prepared(principal, fields.data(1)).sql)[0])
         return flight.SchemaResult(_catalog_schema(name, fields))
@@ -243,18 +245,22 @@ class FlightDoor(flight.FlightServerBase):
         principal = self._principal(context)
         name, fields = unpack(descriptor.command or b"")
         if name != "CommandPreparedStatementQuery":
-            raise _refused(name)
+            with refusals_noted(self._service, principal, (fields.text(1) if name == _UPDATES[0] else None) or name):
+                raise _refused(name)
         handle = fields.data(1) or b""
         prepared = self._find_prepared(principal, handle)
         rows: list[list[Any]] = []
         size = 0
         for chunk in reader:
-            _refuse_broken(chunk.data)
+            parameters.check(chunk.data)
             size += chunk.data.nbytes
             if size > self._limits.body or len(rows) + chunk.data.num_rows > 1:
                 raise UsageError("a query takes one row of parameters", expected=f"one row, up to {self._limits.body} bytes")
-            rows += [[column[index].as_py() for column in chunk.data.columns] for index in range(chunk.data.num_rows)]
-        prepared.parameters = rows[0] if rows else []
+            rows += parameters.rows_of(chunk.data)
+        with self._lock:
+            prepared.parameters = rows[0] if rows else []
+            prepared.size_bytes = len(prepared.sql) + size
+            self._make_room(0)
         writer.write(pa.py_buffer(write({1: handle})))
 
     @_answered
@@ -263,7 +269,7 @@ class FlightDoor(flight.FlightServerBase):
         body = action.body.to_pybytes()
         if action.type == "CreatePreparedStatement":
             _, fields = unpack(body)
-            return [self._prepare(principal, self._sql(fields.text(1)))]
+            return [self._prepare(principal, self._sql(principal, fields.text(1)))]
         if action.type == "ClosePreparedStatement":
             _, fields = unpack(body)
             with self._lock:
@@ -301,12 +307,13 @@ class FlightDoor(flight.FlightServerBase):
         address = _address(context.peer())
         return self._logins.principal(call.authorization, address, call.purpose, is_private=self.is_secure or is_loopback(address))
 
-    def _sql(self, text: str | None) -> str:
-        if not text or "\x00" in text:
-            raise UsageError("there is no query in it")
-        if len(text) > self._limits.body:
-            raise UsageError("the statement is too long", expected=f"up to {self._limits.body} characters")
-        return text
+    def _sql(self, principal: Principal, text: str | None) -> str:
+        with refusals_noted(self._service, principal, text or ""):
+            if not text or "\x00" in text:
+                raise UsageError("there is no query in it")
+            if len(text) > self._limits.body:
+                raise UsageError("the statement is too long", expected=f"up to {self._limits.body} characters")
+            return text
 
     def _rights(self, principal: Principal) -> str | None:
         """What they may see, as a word to compare. Raises AuthenticationFailed where they may not be here any more."""
@@ -328,8 +335,9 @@ class FlightDoor(flight.FlightServerBase):
 
     def _begin(self, context: Any, principal: Principal, descriptor: Any, sql: str, parameters: Sequence[Any]) -> Any:
         rights = self._rights(principal)
-        if not self._turns.acquire(timeout=self._limits.wait):
-            raise LimitReached("as many queries run as may at once", expected=f"up to {self._limits.queries}", hint="try again in a moment")
+        with refusals_noted(self._service, principal, sql):
+            if not self._turns.acquire(timeout=self._limits.wait):
+                raise LimitReached("as many queries run as may at once", expected=f"up to {self._limits.queries}", hint="try again in a moment")
         job = Job(
             self._service,
             self._monitor,
@@ -388,15 +396,22 @@ class FlightDoor(flight.FlightServerBase):
         return pa.schema([field.with_name(name) for field, (name, _) in zip(found, columns, strict=True)])
 
     def _prepare(self, principal: Principal, sql: str) -> bytes:
-        result, parameters = self._describe(principal, sql)
+        result, taken = self._describe(principal, sql)
         handle = secrets.token_bytes(32)
         with self._lock:
-            if len(self._prepared) >= _MOST_PREPARED:  # whoever keeps most gives the oldest of theirs: nobody's are crowded out by others
-                most = Counter(one.owner for one in self._prepared.values()).most_common(1)[0][0]
-                del self._prepared[next(kept for kept, one in self._prepared.items() if one.owner == most)]
-            self._prepared[handle] = _Prepared(_owner(principal), sql)
-        fields = {1: handle, 2: result.serialize().to_pybytes(), 3: parameters.serialize().to_pybytes()}
+            self._make_room(1)
+            self._prepared[handle] = _Prepared(_owner(principal), sql, len(sql))
+        fields = {1: handle, 2: result.serialize().to_pybytes(), 3: taken.serialize().to_pybytes()}
         return pack("ActionCreatePreparedStatementResult", write(fields))
+
+    def _make_room(self, more: int) -> None:
+        """Whoever keeps most gives the oldest of theirs: nobody's are crowded out by others. Called with the lock."""
+        while len(self._prepared) + more > _MOST_PREPARED or sum(one.size_bytes for one in self._prepared.values()) > _MOST_PREPARED_BYTES:
+            kept: Counter[tuple[str, str]] = Counter()
+            for one in self._prepared.values():
+                kept[one.owner] += 1 + one.size_bytes
+            most = kept.most_common(1)[0][0]
+            del self._prepared[next(handle for handle, one in self._prepared.items() if one.owner == most)]
 
     def _find_prepared(self, principal: Principal, handle: bytes | None) -> _Prepared:
         with self._lock:
@@ -470,18 +485,6 @@ _SCHEMAS: Final = {
     "CommandGetXdbcTypeInfo": catalog.TYPES,
     "CommandGetSqlInfo": catalog.INFO,
 }
-
-
-def _refuse_broken(batch: pa.RecordBatch | None) -> None:
-    """Raises UsageError where what a client sent as Arrow isn't: nothing has compared it with its own buffers yet, and whoever took it at its word
-    would read on in the server's memory."""
-    refusal = UsageError("the parameters can't be read", expected="one row of Arrow")
-    if batch is None:
-        raise refusal
-    try:
-        batch.validate(full=True)
-    except pa.ArrowException:
-        raise refusal from None
 
 
 def _catalog_schema(name: str, fields: Fields) -> pa.Schema:

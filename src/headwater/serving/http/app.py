@@ -35,7 +35,7 @@ from headwater.serving.http.texts import Style
 from headwater.serving.jobs import LEFT, Job, Monitor, closed_engine, portions
 from headwater.serving.limits import DoorLimits
 from headwater.serving.logins import Logins, is_loopback
-from headwater.serving.noting import noted
+from headwater.serving.noting import note_refused, noted
 from headwater.serving.session import Service, VisibleTable
 
 log = logging.getLogger("headwater.serving")
@@ -184,8 +184,8 @@ class HttpDoor:
         return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._query_threads)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """One of the queries that may run at once. Raises LimitReached when none is free in time."""
+    async def turn(self, principal: Principal, sql: str) -> AsyncIterator[None]:
+        """One of the queries that may run at once. Raises LimitReached when none is free in time, which is noted."""
         if self.is_stopping:
             raise Refused(503, LimitReached("the server is stopping"), {"Retry-After": "5"})
         try:
@@ -193,6 +193,7 @@ class HttpDoor:
                 await self._turns.acquire()
         except TimeoutError:
             refusal = LimitReached("as many queries run as may at once", expected=f"up to {self.limits.queries}", hint="try again in a moment")
+            await anyio.to_thread.run_sync(note_refused, self.service, principal, sql, refusal, limiter=self._login_threads)
             raise Refused(503, refusal, {"Retry-After": "1"}) from None
         try:
             yield
@@ -218,7 +219,7 @@ class HttpDoor:
     async def _page(
         self, request: Request, principal: Principal, page: Page, format: type[Format], style: Style, headers: dict[str, str]
     ) -> Response:  # fmt: skip
-        async with self.turn():
+        async with self.turn(principal, page.sql):
             job = self.job(principal, page.sql, page.parameters)
 
             def work() -> tuple[bytes, str | None]:
@@ -276,7 +277,7 @@ class _Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self._door
-        async with door.turn():
+        async with door.turn(self._principal, self._sql):
             job = door.job(self._principal, self._sql, self._parameters)
             streaming = door.streaming(job, self._format, self._style)
             try:

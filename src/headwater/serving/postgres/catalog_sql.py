@@ -14,6 +14,7 @@ from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import name_outputs
+from headwater.serving.postgres.reading import is_cte
 from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
@@ -42,14 +43,6 @@ _TYPE_WORDS: Final = {
 }
 
 
-def is_catalog_query(sql: str) -> bool:
-    """Whether a text asks for the catalog or for nothing but the session itself."""
-    words = {text.strip('"').lower() for kind, text, _ in tokens(sql) if kind in ("word", "quoted")}
-    if words & {"pg_catalog", "information_schema"} or any(word.startswith("pg_") for word in words):
-        return True
-    return "from" not in words and bool(words & _SESSION_WORDS)
-
-
 _TYPED_PARAMETER: Final = re.compile(r'\$(\d+)\s*::\s*(?:pg_catalog\.)?"?(\w+)"?\s*(\[\s*\])?', re.IGNORECASE)
 
 
@@ -63,40 +56,6 @@ def parameter_oids(sql: str) -> dict[int, int]:
         if one is not None:
             found[int(number)] = one.array if is_array else one.oid
     return found
-
-
-_SESSION_WORDS: Final = frozenset(
-    [
-        "version",
-        "current_schema",
-        "current_schemas",
-        "current_database",
-        "current_catalog",
-        "current_user",
-        "session_user",
-        "user",
-        "current_role",
-        "current_setting",
-        "set_config",
-        "to_regclass",
-        "to_regtype",
-        "regclass",
-        "regtype",
-        "regnamespace",
-        "format_type",
-        "has_schema_privilege",
-        "has_table_privilege",
-        "has_database_privilege",
-        "has_column_privilege",
-        "obj_description",
-        "col_description",
-        "inet_server_addr",
-        "inet_server_port",
-        "txid_current",
-        "getdatabaseencoding",
-        "quote_ident",
-    ]
-)
 
 
 def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str:
@@ -180,7 +139,7 @@ def _glued(parts: Sequence[str]) -> str:
 
 def _translated(node: exp.Expr, context: Context, values: Sequence[Any] | None) -> exp.Expr:
     if isinstance(node, exp.Table):
-        return _table(node)
+        return node if is_cte(node) else _table(node)
     if isinstance(node, exp.Column):
         return _column(node, context)
     if isinstance(node, exp.Parameter):

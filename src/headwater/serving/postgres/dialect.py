@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,16 +9,17 @@ from typing import Any, Final
 import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.annotate_types import annotate_types
-from sqlglot.optimizer.scope import Scope, traverse_scope
+from sqlglot.optimizer.scope import Scope, traverse_scope, walk_in_scope
 from sqlglot.schema import MappingSchema
 
-from headwater.serving.postgres.catalog_sql import is_catalog_query, parameter_oids
+from headwater.serving.postgres.belonging import is_catalog_query
+from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import KEPT_NAME, name_columns
+from headwater.serving.postgres.output_names import name_columns
+from headwater.serving.postgres.reading import is_cte, read_postgres
 from headwater.serving.postgres.refusal import Refused
-from headwater.serving.postgres.statements import tokens
 from headwater.serving.postgres.trees import put_in_place
 
 __all__ = ["Context", "Translated", "translate"]
@@ -31,7 +31,7 @@ _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
 def translate(sql: str, context: Context) -> Translated:
     """One query in the session's dialect. Raises WireError with the reason for what has no translation that is sure to mean the same."""
-    if is_catalog_query(sql):
+    if is_catalog_query(sql, context.tables):
         return Translated(sql, True, {}, parameter_oids(sql))
     if context.dialect == "duckdb":
         return Translated(sql)
@@ -42,7 +42,7 @@ def translate(sql: str, context: Context) -> Translated:
         inner = translate(sql[explained.end() :], context)
         return Translated(f"EXPLAIN {inner.sql}", inner.is_catalog, inner.parameters)
     try:
-        trees = sqlglot.parse(_with_kept_names(sql), read="postgres")
+        trees = read_postgres(sql)
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
         found = f'{first.get("description", "it")} near "{first.get("highlight", "")}"'
@@ -75,20 +75,6 @@ def _as_query(tree: exp.Expr | None) -> exp.Query | None:
         if tree.args.get(name):
             query.set(name, tree.args[name].copy())
     return query
-
-
-_KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
-
-
-def _with_kept_names(sql: str) -> str:
-    """The text with those functions marked that sqlglot reads as others, whose name or type would be lost."""
-    parts: list[str] = []
-    last = 0
-    for (kind, word, at), (_, following, _) in itertools.pairwise(tokens(sql)):
-        if kind == "word" and following == "(" and word.lower() in _KEPT:
-            parts += (sql[last:at], KEPT_NAME)
-            last = at
-    return "".join(parts) + sql[last:]
 
 
 class _Translation:
@@ -135,7 +121,6 @@ class _Translation:
 
     def _find_tables(self) -> None:
         """Tables get their schema: from the search path, or, without one of the client's own, where the name stands for one table alone."""
-        ctes = {cte.alias.lower() for cte in self._tree.find_all(exp.CTE)}
         for table in list(self._tree.find_all(exp.Table)):
             if not isinstance(table.this, exp.Identifier):
                 continue
@@ -143,7 +128,7 @@ class _Translation:
                 if table.catalog != self._context.database:
                     raise WireError("0A000", f"cross-database references are not implemented: {table.catalog}.{table.db}.{table.name}")
                 table.set("catalog", None)
-            if not table.db and table.name.lower() not in ctes:
+            if not table.db and not is_cte(table):
                 schema = self._schema_of(table.name)
                 if schema is not None:
                     alias = table.args.get("alias")
@@ -183,22 +168,26 @@ class _Translation:
             column.set("table", None)
 
     def _qualify(self, scope: Scope) -> list[exp.Column]:
+        """The columns whose qualifier is only for finding types. HAVING's, and those in expressions of ORDER BY, keep it: Postgres takes
+        them for what is read, where DuckDB could take them for what is given."""
         done = []
-        sources = [(name, self._columns_of(source)) for name, source in scope.sources.items()]
+        sources = [(name, self._columns_of(source)) for name, (_, source) in scope.selected_sources.items()]
+        is_told = all(columns is not None for _, columns in sources) and len(sources) >= _count_of_relations(scope.expression)
+        kept = {id(column): column for column in _columns_that_are_read(scope.expression)}
         # looked for from above: a thousand ORs are a thousand steps up from the innermost
         orders = [order for order in scope.expression.find_all(exp.Order) if isinstance(order.parent, exp.Query)]
         ordered = {id(column) for order in orders for column in order.find_all(exp.Column)}
-        for column in scope.columns:
+        for column in [*kept.values(), *(column for column in scope.columns if id(column) not in kept)]:
             if isinstance(scope.sources.get(column.table), exp.Table):
                 column.meta["is_stored"] = True  # of a table itself: its type is Postgres' own
-            order = column.find_ancestor(exp.Order, exp.Select) if id(column) in ordered else None
-            if column.table or (isinstance(order, exp.Order) and isinstance(order.parent, exp.Query)):
+            if column.table or (id(column) in ordered and id(column) not in kept):
                 continue  # a query's ORDER BY may name what it gives, not what it reads
             having = [name for name, columns in sources if columns is not None and column.name.lower() in columns]
-            if len(having) == 1 and all(columns is not None for _, columns in sources):
+            if len(having) == 1 and is_told:
                 column.set("table", exp.to_identifier(having[0], quoted=True))
                 column.meta["is_stored"] = isinstance(scope.sources[having[0]], exp.Table)
-                done.append(column)
+                if id(column) not in kept:
+                    done.append(column)
         return done
 
     def _columns_of(self, source: Any) -> set[str] | None:
@@ -206,7 +195,7 @@ class _Translation:
             seen = self._tables.get((source.db.lower(), source.name.lower()))
             return None if seen is None else {column.name.lower() for column in seen.columns}
         if isinstance(source, Scope):
-            names = source.expression.named_selects if isinstance(source.expression, exp.Query) else []
+            names = source.outer_columns or (source.expression.named_selects if isinstance(source.expression, exp.Query) else [])
             return None if "*" in names else {str(name).lower() for name in names}
         return None
 
@@ -238,6 +227,21 @@ class _Translation:
                     self._tree = made
                 else:
                     put_in_place(made, node)
+
+
+def _count_of_relations(query: exp.Expr) -> int:
+    return int(query.args.get("from_") is not None) + len(query.args.get("joins") or ()) + len(query.args.get("laterals") or ())
+
+
+def _columns_that_are_read(query: exp.Expr) -> Iterable[exp.Column]:
+    """Those of HAVING, and of expressions in ORDER BY, which may name nothing that the query gives."""
+    if not isinstance(query, exp.Select):
+        return
+    order = query.args.get("order")
+    items = [item.this if isinstance(item, exp.Ordered) else item for item in (order.expressions if order is not None else ())]
+    having = query.args.get("having")
+    for part in [*(item for item in items if not isinstance(item, exp.Column)), *([having] if having is not None else [])]:
+        yield from (node for node in walk_in_scope(part) if isinstance(node, exp.Column))
 
 
 def _refuse_unknown(node: exp.Expr) -> None:

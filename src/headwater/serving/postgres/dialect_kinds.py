@@ -18,6 +18,7 @@ TEXTS: Final = frozenset({_T.TEXT, _T.VARCHAR, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _
 DATES: Final = frozenset({_T.DATE, _T.DATE32})
 TIMESTAMPS: Final = frozenset({_T.TIMESTAMP, _T.TIMESTAMPTZ, _T.TIMESTAMPNTZ, _T.DATETIME, _T.TIMESTAMPLTZ})
 ZONED: Final = frozenset({_T.TIMESTAMPTZ, _T.TIMESTAMPLTZ})
+LISTS: Final = frozenset({_T.ARRAY, _T.LIST})
 INTERVALS: Final = frozenset({_T.INTERVAL})
 
 Rule = Callable[[exp.Expr], exp.Expr]

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp, parse_one
 
-from headwater.serving.postgres.dialect_kinds import INTEGERS, TEXTS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.dialect_kinds import FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
 from headwater.serving.postgres.refusal import Refused
 
 
@@ -42,6 +42,24 @@ def _regular(pattern: exp.Expr | None, *, takes: bool = False) -> str:
     return text
 
 
+#: Letters that aren't the one other case of a letter: Postgres takes a pattern's letter for itself, its small and its capital one, the engine for all
+#: that have any of these in common. Of ASCII letters only these two are such.
+_LIKE_ASCII: Final = "\u017f\u212a"  # the long s and the Kelvin sign
+_LIKE_OTHERS: Final = (
+    "\u00b5\u0130\u0131\u01c5\u01c8\u01cb\u01f2\u0345\u03c2\u03d0\u03d1\u03d5\u03d6\u03f0\u03f1\u03f4\u03f5"
+    "\u1c80\u1c81\u1c82\u1c83\u1c84\u1c85\u1c86\u1c87\u1c88\u1e9b\u1e9e\u1fbe\u2126\u212b"
+)
+
+
+def _other_cases(expression: str) -> str:
+    """Letters of a text with which a regular expression may match otherwise in Postgres, regardless of case. Raises Refused for its own."""
+    if expression.isascii():
+        return _LIKE_ASCII if re.search(r"[kKsS\[]", expression) else ""
+    if re.search(rf"[{_LIKE_ASCII}{_LIKE_OTHERS}]|[^\x00-\x7f]-|-[^\x00-\x7f]", expression):
+        raise Refused("a regular expression regardless of case with these letters, which have several others")
+    return _LIKE_ASCII + _LIKE_OTHERS
+
+
 def _groups(expression: str) -> int:
     return re.sub(_ATOM, "", expression).count("(")
 
@@ -55,16 +73,18 @@ def _regexp_like(options: str) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
         no_more(node, "this", "expression")
         made = exp.Anonymous(this="REGEXP_MATCHES", expressions=[node.this.copy(), node.args["expression"].copy(), exp.Literal.string(options)])
-        return _of_known_letters(node.this, _regular(node.args["expression"]), made, "boolean")
+        return _of_known_letters(node.this, _regular(node.args["expression"]), made, "boolean", options)
 
     return rule
 
 
-def _of_known_letters(of: exp.Expr, expression: str, made: exp.Expr, type: str) -> exp.Expr:
+def _of_known_letters(of: exp.Expr, expression: str, made: exp.Expr, type: str, options: str = "") -> exp.Expr:
     """`made` of a text and a regular expression. Which signs beyond ASCII are letters (`\\w`) and spaces (`\\s`) they know each in its own way, and
-    a vertical tab too: where it matters, a text that has some makes the query fail."""
-    if re.search(r"\\[wWsS]", expression.replace("\\\\", "")):
-        strange = exp.Anonymous(this="REGEXP_MATCHES", expressions=[of.copy(), exp.Literal.string(r"[^\x00-\x0a\x0c-\x7f]")])
+    a vertical tab too; and some letters have several others as their other case. Where it matters, a text that has some makes the query fail."""
+    others = _other_cases(expression) if "i" in options else ""
+    signs = r"^\x00-\x0a\x0c-\x7f" if re.search(r"\\[wWsS]", expression.replace("\\\\", "")) else others
+    if signs:
+        strange = exp.Anonymous(this="REGEXP_MATCHES", expressions=[of.copy(), exp.Literal.string(f"[{signs}]")])
         fails = exp.cast(exp.cast(exp.Literal.string("letters or spaces that may be others"), "tinyint"), type)
         made = exp.paren(exp.Case(ifs=[exp.If(this=strange, true=fails)], default=made))
     made.type = exp.DataType.build(type)
@@ -87,7 +107,7 @@ def _regexp_replace(node: exp.Expr) -> exp.Expr:
     no_more(node, "this", "expression", "replacement", "modifiers", "single_replace")
     arguments = [node.this, node.args["expression"], node.args["replacement"], exp.Literal.string(flags + "s")]
     made = exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
-    return _of_known_letters(node.this, expression, made, "text")
+    return _of_known_letters(node.this, expression, made, "text", flags)
 
 
 def _substring(node: exp.Expr) -> exp.Expr:
@@ -178,7 +198,11 @@ def _dpipe(node: exp.Expr) -> exp.Expr:
             of_kind(side, TEXTS | INTEGERS) or isinstance(side, (exp.Literal, exp.Null, exp.Parameter, exp.DPipe, exp.Paren, exp.Cast, exp.Left))
         ):
             raise Refused("|| of what isn't known to be text or an integer; cast it")
-    return node
+        if of_kind(side, FLOATS):
+            raise Refused("|| of double precision; cast it to text")
+    if isinstance(node.parent, exp.DPipe) or any(of_kind(side, LISTS) for side in sides):
+        return node
+    return typed(node.copy(), "text")  # of nothing but nulls it would be an integer
 
 
 def _string_agg(node: exp.Expr) -> exp.Expr:

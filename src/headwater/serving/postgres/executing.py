@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
+from headwater.errors import HeadwaterError
 from headwater.security.principals import Principal
 from headwater.serving.facets import Accountable
-from headwater.serving.noting import noted
+from headwater.serving.noting import note_refused, noted
 from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.catalog import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
@@ -28,32 +30,11 @@ from headwater.serving.session import Service, VisibleTable
 #: Seconds for which a session takes its list of tables as read: names are looked up in it, rights never are.
 _TABLES_AGE = 5.0
 _QUERIES: Final = frozenset({"select", "with", "values", "table", "(", "from", "explain", "describe", "summarize", "pivot", "unpivot"})
-_SESSION_WORDS: Final = frozenset(
-    [
-        "begin",
-        "start",
-        "commit",
-        "end",
-        "rollback",
-        "abort",
-        "savepoint",
-        "release",
-        "set",
-        "show",
-        "reset",
-        "discard",
-        "declare",
-        "fetch",
-        "move",
-        "close",
-        "deallocate",
-        "prepare",
-        "execute",
-        "listen",
-        "unlisten",
-        "notify",
-        "lock",
-    ]
+_TRANSACTION_WORDS: Final = frozenset({"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"})
+_CURSOR_WORDS: Final = frozenset({"declare", "fetch", "move", "close"})
+_PREPARING_WORDS: Final = frozenset({"deallocate", "prepare", "execute"})
+_SESSION_WORDS: Final = (
+    _TRANSACTION_WORDS | _CURSOR_WORDS | _PREPARING_WORDS | {"set", "show", "reset", "discard", "listen", "unlisten", "notify", "lock"}
 )
 #: Statements that one session keeps, and the characters of all of them.
 _MOST_PREPARED: Final = 10_000
@@ -90,6 +71,8 @@ class Attention:
 
     def __init__(self) -> None:
         self.reason: WireError | None = None
+        #: Whether the service has seen it, and writes down itself what comes of it.
+        self.is_seen = False
         self._interrupt: Callable[[], None] | None = None
 
     def started(self, interrupt: Callable[[], None]) -> None:
@@ -123,7 +106,7 @@ class Session:
         self._principal = principal
         self._savepoints: list[str] = []
         self._cursors: dict[str, Cursor] = {}
-        self._tables: tuple[float, Sequence[VisibleTable]] | None = None
+        self._tables: tuple[float, Principal, Sequence[VisibleTable]] | None = None
 
     # -- preparing ---------------------------------------------------------------------------------------------------
 
@@ -161,8 +144,8 @@ class Session:
         query = self._translated(sql)
         count = max(_parameter_numbers(sql), default=0)
         if count > len(oids) or any(oid == 0 for oid in oids):
-            oids = self._inferred(query, oids, count)
-        columns = self._described(query, oids) if is_described else None
+            oids = self._inferred(query, oids, count, sql)
+        columns = self._described(query, oids, sql) if is_described else None
         return Prepared(sql, word, tuple(oids), query, None, columns)
 
     def _translated(self, sql: str) -> Translated:
@@ -181,21 +164,26 @@ class Session:
         )
 
     def tables(self) -> Sequence[VisibleTable]:
-        now = time.monotonic()
-        if self._tables is None or now - self._tables[0] > _TABLES_AGE:
-            self._tables = (now, self._service.tables(self._who()))
-        return self._tables[1]
+        now, who = time.monotonic(), self._who()
+        if self._tables is None or self._tables[1] != who or now - self._tables[0] > _TABLES_AGE:
+            self._tables = (now, who, self._service.tables(who))
+        return self._tables[2]
 
     def _who(self) -> Principal:
         return replace(self._principal, purpose=self.settings.show("headwater.purpose") or None)
 
-    def _inferred(self, query: Translated, oids: Sequence[int], count: int) -> list[int]:
+    def _inferred(self, query: Translated, oids: Sequence[int], count: int, sql: str) -> list[int]:
         """What the client leaves open is taken from the service, then from where in the query a parameter stands; at last it is text."""
         found = [oids[place] if place < len(oids) else 0 for place in range(max(count, len(oids)))]
-        if query.is_catalog:
-            said: Sequence[str] = ()
-        else:
-            said = self._service.describe(self._who(), query.sql, [pg.duckdb_type(oid) for oid in found]).parameters
+        for place, oid in enumerate(found):
+            named = query.parameters.get(place + 1, "")
+            if oid == 0 and named.endswith("[]"):
+                found[place] = pg.wire_type(named).oid  # of ANY (array): the service would take it for one element
+        said: Sequence[str] = ()
+        if not query.is_catalog:
+            with self._seen_when_refused():
+                types = [pg.duckdb_type(oid) for oid in found]
+                said = self._service.describe(self._who(), query.sql, types, asked=sql).parameters
         for place, oid in enumerate(found):
             if oid == 0 and place + 1 in query.oids:
                 found[place] = query.oids[place + 1]
@@ -206,10 +194,21 @@ class Session:
                 found[place] = pg.wire_type(named).oid
         return found
 
-    def _described(self, query: Translated, oids: Sequence[int]) -> tuple[tuple[str, str], ...]:
+    @contextmanager
+    def _seen_when_refused(self) -> Iterator[None]:
+        """Around what the service leaves a trace of only where it refuses it."""
+        try:
+            yield
+        except HeadwaterError:
+            self.attention.is_seen = True
+            raise
+
+    def _described(self, query: Translated, oids: Sequence[int], sql: str) -> tuple[tuple[str, str], ...]:
         if query.is_catalog:
             return tuple(self._catalogs.describe(query, self.tables(), self._context()))
-        described = self._service.describe(self._who(), with_types(query.sql, oids, True), [pg.duckdb_type(oid) for oid in oids])
+        with self._seen_when_refused():
+            types = [pg.duckdb_type(oid) for oid in oids]
+            described = self._service.describe(self._who(), with_types(query.sql, oids, True), types, asked=sql)
         return tuple((column.name, column.type) for column in described.columns)
 
     def _columns_of(self, word: str, sql: str) -> tuple[tuple[str, str], ...] | None:
@@ -239,12 +238,13 @@ class Session:
 
     def _run(self, query: Translated, oids: Sequence[int], values: Sequence[Any], sql: str) -> Rows:
         """`sql` is what the client wrote."""
+        self.attention.is_seen = True
         if query.is_catalog:
             with noted(self._service, self._who(), sql) as note:
                 rows = self._catalogs.run(query, self.tables(), self._context(), values, self.attention.started)
                 note.rows = rows.count
             return rows
-        answer = self._service.run(self._who(), with_types(query.sql, oids), list(values), started=self.attention.started)
+        answer = self._service.run(self._who(), with_types(query.sql, oids), list(values), asked=sql, started=self.attention.started)
         try:
             self.attention.started(answer.interrupt)
             return rows_of_answer(answer)
@@ -254,7 +254,7 @@ class Session:
 
     def _own(self, word: str, sql: str) -> Outcome:
         match word:
-            case "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release":
+            case _ if word in _TRANSACTION_WORDS:
                 return self._transact(word, Words(sql))
             case "set":
                 return self._set(Words(sql))
@@ -475,6 +475,10 @@ class Session:
         words.end()
         return Outcome("RESET")
 
+    def note_refused(self, sql: str, error: Exception) -> None:
+        """Has a statement written down that the service never saw. Raises AuditUnwritable."""
+        note_refused(self._service, self._who(), sql, error)
+
     # -- rights ------------------------------------------------------------------------------------------------------
 
     def rights(self) -> str | None:
@@ -505,7 +509,7 @@ class Session:
         if name in self._cursors:
             raise WireError("42P03", f'cursor "{name}" already exists')
         rights, query = self.rights(), words.rest()
-        self._cursors[name] = Cursor(self._run(self._translated(query), (), (), query), is_held, rights)
+        self._cursors[name] = Cursor(self._run(self._translated(query), (), (), sql), is_held, rights)
         return Outcome("DECLARE CURSOR")
 
     def _cursor(self, name: str) -> Cursor:
@@ -522,6 +526,7 @@ class Session:
         name, count = read_fetch(sql)
         cursor = self._cursor(name)
         self.refuse_when_changed(cursor.rights)
+        self.attention.is_seen = True
         if word == "move":
             moved = sum(batch.num_rows for batch in cursor.take(count))
             return Outcome(f"MOVE {moved}")

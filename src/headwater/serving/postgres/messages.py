@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from headwater.errors import HeadwaterError
+from headwater.errors import AuthenticationFailed, HeadwaterError
 from headwater.serving.postgres import codec, failures, settings
 from headwater.serving.postgres.codec import Malformed, Payload
 from headwater.serving.postgres.copying import Copy
@@ -83,6 +83,8 @@ class Messages:
             b"E": self._execute,
             b"C": self._close,
         }
+        #: The statement that is being answered; empty where none is.
+        self._asked = ""
         #: After an error, until the client sends Sync.
         self.skips = False
 
@@ -94,12 +96,13 @@ class Messages:
         """One message of the extended protocol. Raises Malformed for one that there isn't; a statement's failure is told to the client."""
         if kind not in self._handlers:
             raise Malformed(f"there is no message of type {kind!r}")
+        self._asked = ""
         try:
             await self._handlers[kind](payload)
         except (Malformed, OSError, EOFError):
             raise
         except Exception as error:  # a statement's failure is the client's to know, and no end of the connection
-            self._failed(error)
+            await self._failed(error)
             self.skips = True
             await self._output.flush()  # a client may wait for its Flush, which is skipped
 
@@ -111,7 +114,19 @@ class Messages:
                 self._reported[name] = value
                 self._output.send(codec.parameter_status(self._session.settings.spelled(name), value))
 
-    def _failed(self, error: Exception) -> None:
+    async def _noted(self, error: Exception) -> Exception:
+        """What the client is told: the error, once the service has written down a statement that never came to it."""
+        if not self._asked or self._session.attention.is_seen or isinstance(error, AuthenticationFailed):
+            return error
+        self._begin_statement()  # what stopped the statement doesn't stop this
+        try:
+            await self._work(partial(self._session.note_refused, self._asked, error), None)
+        except (HeadwaterError, WireError) as unwritable:
+            return unwritable
+        return error
+
+    async def _failed(self, error: Exception) -> None:
+        error = await self._noted(error)
         if not isinstance(error, (WireError, HeadwaterError)):
             _log.error("a statement failed with %s", type(error).__name__, exc_info=error)
         self._output.send(failures.error_response(error))
@@ -149,11 +164,14 @@ class Messages:
     async def query(self, sql: str) -> None:
         """The simple protocol: all statements of a text, up to the first that fails."""
         self._drop_portal("")
+        self._asked = sql
+        self._begin_statement()
         try:
             statements = await self._briefly(partial(self._session.statements, sql), len(sql))
             if not statements:
                 self._output.send(codec.EMPTY_QUERY)
             for statement in statements:
+                self._asked = statement
                 deadline = self._begin_statement()
                 prepared = await self._work(partial(self._session.prepare, statement, is_described=False), deadline)
                 if prepared.oids:
@@ -169,13 +187,14 @@ class Messages:
         except (OSError, EOFError):
             raise
         except Exception as error:  # a statement's failure is the client's to know, and no end of the connection
-            self._failed(error)
+            await self._failed(error)
         await self.sync()
 
     async def _parse(self, payload: Payload) -> None:
         name, sql = payload.text(), payload.text()
         oids = [payload.int32() & 0xFFFFFFFF for _ in range(payload.count())]
         payload.end()
+        self._asked = sql
         deadline = self._begin_statement()
         if not name:
             self._session.prepared.pop(name, None)
@@ -189,6 +208,8 @@ class Messages:
         formats = [payload.int16() for _ in range(payload.count())]
         payload.end()
         prepared = self._session.statement(statement_name)
+        self._asked = prepared.sql
+        self._begin_statement()
         self._session.refuse_when_failed(prepared.sql)
         if len(raw) != len(prepared.oids):
             found = f'bind message supplies {len(raw)} parameters, but prepared statement "{statement_name}" requires {len(prepared.oids)}'
@@ -240,10 +261,12 @@ class Messages:
     async def _execute(self, payload: Payload) -> None:
         portal, most = self._portal(payload.text()), payload.int32()
         payload.end()
+        self._asked = portal.prepared.sql
         deadline = self._begin_statement()
         most = max(most, 0)
         if portal.rights is not None:
             await self._work(partial(self._session.refuse_when_changed, portal.rights), deadline)
+        self._session.attention.is_seen = portal.outcome is not None
         first = await self._run(portal, most, deadline) if portal.outcome is None else None
         await self._send_rows(portal, most, deadline, first)
 

@@ -62,10 +62,9 @@ def _end_of_block(sql: str, start: int) -> int:
 
 
 def split(sql: str) -> list[str]:
-    """The statements of a text, without their semicolons; empty ones are left out."""
+    """The statements of a text, with their comments and without their semicolons; empty ones are left out."""
     statements = []
     start = 0
-    last = 0
     has_words = False
     for kind, text, at in tokens(sql):
         if kind == "other" and text == ";":
@@ -74,9 +73,8 @@ def split(sql: str) -> list[str]:
             start, has_words = at + 1, False
         else:
             has_words = True
-            last = at + len(text)
     if has_words:
-        statements.append(sql[start:last].strip())
+        statements.append(sql[start:].strip())
     return statements
 
 

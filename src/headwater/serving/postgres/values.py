@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
@@ -122,15 +122,20 @@ def _binary_value(raw: bytes, oid: int) -> Any:
     raise ValueError(f"no type {oid}")
 
 
+#: As many digits as an integer is read from.
+_WIDE: Final = Context(prec=5000)
+
+
 def _numeric(raw: bytes) -> Decimal:
     count, weight, sign, scale = struct.unpack("!HhHH", raw[:8])
     if sign not in (0, 0x4000):
         raise ValueError("numeric is finite here")
     digits = struct.unpack(f"!{count}H", raw[8:])
-    value = Decimal(0)
-    for place, digit in enumerate(digits):
-        value += Decimal(digit).scaleb(4 * (weight - place))
-    return (-value if sign else value).quantize(Decimal(1).scaleb(-scale)) if scale else (-value if sign else value)
+    if any(digit > 9999 for digit in digits):
+        raise ValueError("a digit of numeric is below 10000")
+    written = int("".join(f"{digit:04}" for digit in digits) or "0")
+    value = Decimal(-written if sign else written).scaleb(4 * (weight - count + 1), _WIDE)
+    return value.quantize(Decimal((0, (1,), -scale)), context=_WIDE)
 
 
 def _binary_array(raw: bytes) -> list[Any]:

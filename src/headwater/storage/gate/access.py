@@ -41,6 +41,8 @@ class Access:
     database: str | None = None
     #: By which right tables are read: `export` for what is sent out by an export.
     action: Action = "select"
+    #: What the reader wrote, for the audit, where the statement that is run is a translation of it.
+    asked: str | None = None
 
     @classmethod
     def owner(cls, *, at: datetime | None = None, audit: Callable[[Audited], None] | None = None) -> Access:

@@ -114,7 +114,7 @@ class _Query:
             address=principal.address,
             purpose=principal.purpose,
             action=action,
-            sql=self.sql,
+            sql=self.sql if self.access.asked is None else self.access.asked,
             tables=tables or (self.plan.tables if self.plan else ()),
             columns=columns or (self.plan.columns if self.plan else ()),
             rows=rows,

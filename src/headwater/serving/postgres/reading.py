@@ -1,0 +1,69 @@
+"""A client's text as sqlglot reads it: what it would take for something else than Postgres does is written plainly first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+
+from headwater.serving.postgres.output_names import KEPT_NAME
+from headwater.serving.postgres.statements import tokens
+
+_KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
+
+
+def read_postgres(sql: str) -> list[exp.Expr | None]:
+    """The statements' trees. Raises SqlglotError, and RecursionError."""
+    return sqlglot.parse(_plain(sql), read="postgres")
+
+
+def _plain(sql: str) -> str:
+    """The text with those functions marked that sqlglot reads as others, whose name or type would be lost; with a space behind each parameter, as
+    `$1,$` would begin a dollar quote; and with dollar quotes as plain strings."""
+    found = tokens(sql)
+    following = [word for _, word, _ in found[1:]] + [""]
+    parts: list[str] = []
+    last = 0
+    for place, (kind, word, at) in enumerate(found):
+        parts.append(sql[last:at])
+        last = at + len(word)
+        if kind == "word" and following[place] == "(" and word.lower() in _KEPT:
+            parts.append(KEPT_NAME)
+        if kind == "dollar":
+            tag = word[: word.index("$", 1) + 1]
+            text = word[len(tag) : -len(tag)].replace("'", "''")
+            parts.append(f"'{text}'")
+            continue
+        parts.append(word)
+        if kind == "number" and place and found[place - 1][1:] == ("$", at - 1):
+            parts.append(" ")
+    parts.append(sql[last:])
+    return "".join(parts)
+
+
+def is_cte(table: exp.Table) -> bool:
+    """Whether a table is the WITH query of that name which stands around it, and no relation."""
+    if table.db or not isinstance(table.this, exp.Identifier):
+        return False
+    name = folded(table.this)
+    below: exp.Expr = table
+    above = table.parent
+    within: exp.Expr | None = None
+    while above is not None:
+        if isinstance(above, exp.With):
+            within = below
+        clause = above.args.get("with_") if isinstance(above, exp.Expr) else None
+        if isinstance(clause, exp.With):
+            named = clause.expressions
+            if below is clause and not clause.args.get("recursive"):
+                named = named[: next(place for place, one in enumerate(named) if one is within)]
+            if any(folded(one.args["alias"].this) == name for one in named):
+                return True
+        below, above = above, above.parent
+    return False
+
+
+def folded(identifier: exp.Expr) -> str:
+    """A name as Postgres folds it."""
+    return str(identifier.this) if identifier.args.get("quoted") else str(identifier.this).lower()

@@ -1,0 +1,93 @@
+"""How a client's text is read: parameters, quotes, whose a name is, and what a column stands for. Beside a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pg8000.dbapi
+import psycopg
+import pytest
+from beside_postgres import SCHEMA, Both, ask
+from psycopg.conninfo import conninfo_to_dict
+
+_BOUND: list[tuple[str, tuple[Any, ...]]] = [
+    ("SELECT id FROM {s}.facts WHERE id IN (%s,%s) ORDER BY id", (1, 2)),
+    ("SELECT greatest(%s,%s),least(%s,%s)", (1, 2, 3, 4)),
+    ("VALUES (%s,%s),(%s,%s)", (1, "a", 2, "b")),
+    ("SELECT %s||%s", ("a", "b")),
+    ("SELECT id,%s||name FROM {s}.facts WHERE kind=%s OR kind=%s ORDER BY id", ("n: ", "new", "odd")),
+    ("SELECT $$it's$$||%s,$a$ $$ $a$,%s", ("x", "$1,$2")),
+]
+
+
+@pytest.mark.parametrize(("sql", "values"), _BOUND)
+def test_parameters_are_those_of_postgres_however_close_they_stand(both: Both, sql: str, values: tuple[Any, ...]) -> None:
+    expected, got = (connection.execute(sql.replace("{s}", SCHEMA), values).fetchall() for connection in both)
+    assert got == expected
+
+
+def test_drivers_that_write_parameters_side_by_side(both: Both) -> None:
+    real, ours = both
+    sql = f"SELECT id,name FROM {SCHEMA}.facts WHERE id IN (%s,%s) AND kind IN (%s,%s) ORDER BY id"
+    values = (1, 2, "new", "odd")
+    expected = real.execute(sql, values).fetchall()
+    told = conninfo_to_dict(ours.info.dsn)
+    with pg8000.dbapi.connect(host=ours.info.host, port=ours.info.port, user="robot", password="pencil", database="shop") as connection:
+        cursor = connection.cursor()
+        cursor.execute(sql, values)
+        assert [tuple(row) for row in cursor.fetchall()] == expected
+
+    async def fetched() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(host=told["host"], port=int(told["port"]), user="robot", password="pencil", database="shop")
+        rows = await connection.fetch(sql.replace("%s,%s", "$1,$2", 1).replace("%s,%s", "$3,$4"), *values)
+        await connection.close()
+        return [tuple(row) for row in rows]
+
+    assert asyncio.run(fetched()) == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT kind, sum(price) FROM {s}.facts GROUP BY kind HAVING sum(price) > 50 ORDER BY 1",
+        "SELECT kind, sum(price) FROM {s}.facts GROUP BY kind ORDER BY sum(price)",
+        "SELECT kind, sum(price) AS price FROM {s}.facts GROUP BY kind HAVING sum(price) > -1000 ORDER BY sum(price) DESC",
+        "SELECT kind, count(*) FROM {s}.facts GROUP BY kind HAVING avg(price) < 50 ORDER BY avg(id)",
+        "SELECT kind, -sum(id) AS id FROM {s}.facts GROUP BY kind ORDER BY sum(id) + 1",
+        "SELECT kind, -sum(id) AS id FROM {s}.facts GROUP BY kind ORDER BY id",
+        "SELECT -id AS id FROM {s}.facts ORDER BY id + 0 LIMIT 3",
+        "SELECT DISTINCT upper(kind) FROM {s}.facts ORDER BY upper(kind)",
+        "WITH c AS (SELECT kind, price FROM {s}.facts) SELECT kind, sum(price) FROM c GROUP BY kind HAVING sum(price) > 1 ORDER BY sum(price)",
+        "WITH c AS (SELECT 1 AS price) SELECT sum(price) FROM {s}.facts",
+        "SELECT kind FROM {s}.facts GROUP BY kind HAVING exists (SELECT 1 FROM {s}.customers c WHERE c.name > kind) ORDER BY count(*), length(kind)",
+        "SELECT id AS pg_x FROM {s}.facts ORDER BY id LIMIT 2",
+        "SELECT 1 AS pg_x, 2 AS information_schema",
+        "SELECT information_schema.id FROM {s}.facts information_schema ORDER BY 1",
+        "SELECT pg_class.id FROM {s}.facts pg_class ORDER BY 1",
+        "WITH pg_data AS (SELECT id FROM {s}.facts) SELECT * FROM pg_data ORDER BY 1",
+        "WITH pg_data(a) AS (VALUES (1)) SELECT a FROM pg_data",
+        "WITH pg_class AS (SELECT 1 AS a), b AS (SELECT * FROM pg_class) SELECT * FROM b",
+        "WITH RECURSIVE pg_r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM pg_r WHERE n < 3) SELECT n FROM pg_r ORDER BY 1",
+        "SELECT count(*) > 1 FROM pg_class WHERE relname IN (WITH pg_class AS (SELECT 'x' AS a) SELECT a FROM pg_class) OR true",
+        "WITH facts AS (SELECT 1 AS a) SELECT count(*) FROM {s}.facts f, facts",
+        "SELECT count(*) FROM {s}.facts WHERE id IN (WITH customers AS (SELECT 7 AS id) SELECT id FROM customers)",
+    ],
+)
+def test_names_are_of_what_postgres_takes_them_for(both: Both, sql: str) -> None:
+    expected, got = (ask(connection, sql.replace("{s}", SCHEMA)) for connection in both)
+    assert not isinstance(expected, psycopg.Error)
+    assert got == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT kind, count(*) AS id FROM {s}.facts GROUP BY kind HAVING id > 2",
+        "SELECT ratio || 'x' FROM {s}.facts",
+        "SELECT ratio::double precision || 'x' FROM {s}.facts",
+    ],
+)
+def test_what_postgres_takes_otherwise_is_not_answered(both: Both, sql: str) -> None:
+    assert isinstance(ask(both[1], sql.replace("{s}", SCHEMA)), psycopg.Error)

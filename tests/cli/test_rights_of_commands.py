@@ -248,3 +248,10 @@ def test_a_token_that_administers_nothing_is_told_so(guarded: tuple[Path, dict[s
     folder, _ = guarded
     narrow = hw(folder, "user", "token", "boss", "--scope", "select").out.strip()
     assert "a token that is good for `admin`" in hw(folder, "maintain", env={"HEADWATER_TOKEN": narrow}, expect=1).err
+
+
+def test_the_audit_names_who_ran_an_export_beside_its_principal(guarded: tuple[Path, dict[str, str]], hw: Callable[..., Any]) -> None:
+    folder, tokens = guarded
+    hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["boss"]})
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--action", "export", "--user", "boss").json]
+    assert {(one["principal"], one["asked_by"]) for one in told} == {("op", "boss")}

@@ -125,12 +125,55 @@ def test_access_is_asked_for_approved_and_taken_back(shop: Path, quick: None, hw
     hw(shop, "user", "add", "ada")
     asked = hw(shop, "access", "request", "shop.orders", "--user", "ada", "--until", "8h", "--reason", "ticket 7", "--column", "id").out.strip()
     assert hw(shop, "access", "list", "--state", "waiting", "--json").json[0]["id"] == asked
-    assert "ada has select on shop.orders" in hw(shop, "access", "approve", asked, "--until", "1h").err
+    assert "approved for ada on shop.orders until" in hw(shop, "access", "approve", asked, "--until", "1h").err
     assert "approved" in hw(shop, "access", "list", "--user", "ada").out
     hw(shop, "access", "revoke", asked)
     assert hw(shop, "access", "list", "--state", "approved", "--format", "json").json == []
     actions = [row["record"]["action"] for row in hw(shop, "audit", "list", "--json").json]
     assert actions == ["user", "request", "approve", "revoke"]
+
+
+def test_what_is_asked_for_is_told_whole_and_must_be_there(shop: Path, quick: None, hw: Any) -> None:
+    source = shop / "sources" / "shop.yaml"
+    source.write_text(source.read_text().replace("customer_id: bigint", "customer_id: {type: bigint, labels: pii.id}"))
+    (shop / "policies").mkdir()
+    denied = "[{user: ada, select: shop.orders, columns: [amount]}, {user: ada, select: shop.customers}]"
+    (shop / "policies" / "p.yaml").write_text(f"roles: {{r: {{grants: [{{select: marts.countries}}]}}}}\ndeny: {denied}\n")
+    hw(shop, "user", "add", "ada")
+    ask = ["access", "request", "--user", "ada", "--until", "8h", "--reason", "x"]
+    hw(shop, *ask, "shop.orders", "--column", "not yet known")
+    hw(shop, "run")
+    assert "shop.orders has no column 'nope'" in hw(shop, *ask, "shop.orders", "--column", "nope", expect=2).err
+    assert "no column of shop.orders has the label 'nope.nope'" in hw(shop, *ask, "shop.orders", "--unmask", "nope.nope", expect=2).err
+    asked = hw(shop, *ask, "shop.orders", "--column", "ID", "--unmask", "pii", "--unmask", "shop.orders.id", "--purpose", "churn").out.strip()
+    wanted = "select, columns ID, pii, shop.orders.id in clear, for churn"
+    assert wanted in hw(shop, "access", "list").out
+    said = hw(shop, "access", "approve", asked).err
+    assert wanted in said
+    assert "deny select shop.orders: takes away amount" in said
+    assert f"{wanted} on shop.orders" in hw(shop, "access", "revoke", asked).err
+    closed = hw(shop, *ask, "shop.customers").out.strip()
+    assert (
+        "it stays closed by a denial, which beats what is approved: deny select shop.customers: denied" in hw(shop, "access", "approve", closed).err
+    )
+    assert "no row is so" in hw(shop, "audit", "list", "--action", "foo").err
+    as_role = hw(shop, *ask, "shop.orders", "--role", "r").out.strip()
+    assert "role r" in hw(shop, "access", "approve", as_role).err
+
+
+def test_what_is_said_is_said_for_the_case_it_is(shop: Path, quick: None, hw: Any) -> None:
+    refused = hw(shop, "user", "add", "bo", "--password-stdin", input="short\n", expect=2).err
+    assert "nothing was changed" in refused
+    assert "as it was" not in refused
+    hw(shop, "run")
+    assert "the policies give no right" in hw(shop, "access", "review").err
+    hw(shop, "user", "add", "ada")
+    said = hw(shop, "query", "FROM shop.orders", "--as", "ada", expect=2).err
+    assert "headwater ls lists" in said
+    assert "the catalog" not in said
+    hw(shop, "query", "SELECT nope FROM shop.customers", expect=2)
+    told = hw(shop, "audit", "list", "--json", "--limit", "1").json[0]["record"]["error"]
+    assert told.count('"nope" not found') == 1
 
 
 def with_policies(folder: Path, token: str | None = None, **parts: Any) -> api.Project:
@@ -199,7 +242,7 @@ def test_the_audit_is_verified_against_the_lake(shop: Path, quick: None, hw: Any
 def test_a_review_says_what_nobody_used(shop: Path, quick: None, hw: Any) -> None:
     hw(shop, "run")
     hw(shop, "user", "add", "ada")
-    assert "every right was used" in hw(shop, "access", "review", "--days", "7").err
+    assert "the policies give no right" in hw(shop, "access", "review", "--days", "7").err
     assert hw(shop, "access", "review", "--json").json["unused"] == []
     assert hw(shop, "access", "review", "--yaml").out.startswith("roles: {}")
     rules = {"roles": {"r": {"grants": [{"select": "marts.*"}, {"select": "shop.*"}]}}, "groups": {"g": {"roles": ["r"], "members": ["ada"]}}}

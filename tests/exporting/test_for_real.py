@@ -162,7 +162,7 @@ def test_dead_letters_by_the_command(shop: Path) -> None:
         assert [(one["key"], one["operation"]) for one in listed] == [(["7"], "upsert")]
         assert listed[0]["reason"].startswith("23514 CheckViolation (constraint")
         place.extra.execute(f"ALTER TABLE {place.options['table']} DROP CONSTRAINT things_name_check")
-        assert "1 rows will be tried again" in run_here(shop, "export", "dead", "retry", "crm", listed[0]["id"]).out
+        assert "1 row will be tried again" in run_here(shop, "export", "dead", "retry", "crm", listed[0]["id"]).out
         assert "1 inserted" in run_here(shop, "export", "run").out
         assert len(place.read()) == 40
 

@@ -292,3 +292,12 @@ def test_what_the_owner_tried_as_somebody_is_no_use_of_theirs_but_an_export_some
     tried = used(clock, "ada", DAYS, "day", asked_by="owner")
     ran = used(clock, "ada", DAYS, "day", action="export", asked_by="owner")
     assert [(use.principal.name, use.action) for use in uses_of([tried, ran], WIDE)] == [("ada", "export")]
+
+
+def test_the_same_columns_in_another_order_are_nothing_smaller(clock: Clock) -> None:
+    rules = policies(
+        roles={"r": {"grants": [{"select": "shop.customers", "columns": ["ID", "email"], "unmask": ["pii.email"]}]}},
+        groups={"g": {"roles": ["r"], "members": ["ada"]}},
+    )
+    found = review(rules, uses_of([used(clock, "ada", CUSTOMERS, "email", "id")], rules), RESOURCES.get)
+    assert (found.uses, found.unused) == (1, ())

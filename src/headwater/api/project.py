@@ -76,7 +76,7 @@ class Project:
         self.quarantine = Quarantine(lambda: self._session, lambda: self._asking, rights, self._select)
         self.exports = Exports(loaded, lambda: self._session, lambda: self._asking)
         self.users = UsersRoom(loaded)
-        self.requests = RequestsRoom(loaded, lambda: self._session, self._aware)
+        self.requests = RequestsRoom(loaded, lambda: self._session, self._session_if_any, self._aware)
         self.audit = AuditRoom(loaded, lambda: self._session, self._settle, rights.need_administrator)
         self.keys = KeysRoom(loaded, rights)
         self.secrets = SecretsRoom(loaded, rights)

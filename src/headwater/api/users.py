@@ -253,9 +253,16 @@ class UsersRoom(Room):
 class RequestsRoom(Room):
     """`project.requests`: access for a time. The caller is whoever HEADWATER_TOKEN says, else the owner."""
 
-    def __init__(self, loaded: LoadedProject, session: Callable[[], Session], aware: Callable[[date | datetime], datetime]) -> None:
+    def __init__(
+        self,
+        loaded: LoadedProject,
+        session: Callable[[], Session],
+        session_if_any: Callable[[], Session | None],
+        aware: Callable[[date | datetime], datetime],
+    ) -> None:
         super().__init__(loaded)
         self._session = session
+        self._session_if_any = session_if_any
         self._aware = aware
 
     def _requests(self, state: StateStore) -> AccessRequests:
@@ -287,6 +294,7 @@ class RequestsRoom(Room):
             if caller.kind == "owner" and user is None:
                 raise UsageError("whom is the access for?", expected="--user NAME, or a user's own token in HEADWATER_TOKEN")
             name = self._loaded.find(table)
+            self._refuse_unknown(name, columns, unmask)
             asked = self._requests(state).request(
                 user or caller.name,
                 name,
@@ -299,8 +307,43 @@ class RequestsRoom(Room):
                 unmask=unmask,
                 purpose=purpose,
             )
-            self._note(state, caller, "request", f"{asked.id} for {asked.user}: {asked.action or asked.role} until {asked.until.isoformat()}", [name])
+            self._note(state, caller, "request", f"{asked.id} for {asked.user}: {asked.wanted} until {asked.until.isoformat()}", [name])
             return asked
+
+    def _refuse_unknown(self, table: TableName, columns: Sequence[str], labels: Sequence[str]) -> None:
+        """Raises UsageError for a column or label that the table hasn't. Nothing is said of a table that isn't in the lake yet."""
+        from headwater.spec.policies import covers
+
+        session = self._session_if_any() if columns or labels else None
+        state = session.lake.state().find(table) if session is not None else None
+        if state is None or state.is_retired:
+            return
+        known = {column.name.lower() for column in state.columns}
+        for column in columns:
+            if column.lower() not in known:
+                raise UsageError(f"{table} has no column {column!r}", state="nothing was asked for")
+        carried = {label for column in state.columns for label in column.labels}
+        for label in labels:
+            is_column = label.lower() in {f"{table}.{name}".lower() for name in known}
+            if not is_column and not any(covers(label, one) for one in carried):
+                raise UsageError(f"no column of {table} has the label {label!r}", state="nothing was asked for")
+
+    def denials(self, given: AccessRequest) -> list[str]:
+        """What still keeps the user from what was approved for them: denials, which beat every grant, each with what it takes away."""
+        from headwater.security.decisions import Resource, decide
+        from headwater.storage.gate import resource_of
+
+        session = self._session_if_any()
+        known = session.lake.state().find(given.table) if session is not None else None
+        resource = Resource(given.table) if known is None else resource_of(known)
+        purpose = given.purpose[0] if given.purpose else None
+        with self._state() as state:
+            users = users_of(self._loaded, state)
+            rules, user = users.policies(), users.find(given.user)
+            role = rules.roles.get(given.group)
+            actions = dict.fromkeys(grant.action for grant in role.grants) if role is not None else {}
+            decided = [decide(rules, user, action, resource, at=state.clock(), purpose=purpose) for action in actions]
+        return list(dict.fromkeys(f"{one.what}: {one.effect}" for decision in decided for one in decision.reasons if one.what.startswith("deny ")))
 
     def approve(self, id: str, *, until: str | date | datetime | None = None) -> AccessRequest:
         """Gives what was asked for, `until` then at most. Raises ApprovalRefused, UsageError."""

@@ -90,7 +90,10 @@ def access_approve(
     if json:
         screen.json(given)
     else:
-        screen.note(f"{given.user} has {given.action or given.role} on {given.table} until {given.until.astimezone():%Y-%m-%d %H:%M}")
+        until_then = f"until {given.until.astimezone():%Y-%m-%d %H:%M}"
+        screen.note(f"approved for {given.user} on {given.table} {until_then}: {given.wanted}")
+        for denial in session.project.requests.denials(given):
+            screen.note(f"but it stays closed by a denial, which beats what is approved: {denial}")
 
 
 def access_revoke(session: Session, id: IdArgument, json: JsonOption = False) -> None:
@@ -99,7 +102,7 @@ def access_revoke(session: Session, id: IdArgument, json: JsonOption = False) ->
     if json:
         screen.json(taken)
     else:
-        screen.note(f"{taken.user} has it no longer: {taken.action or taken.role} on {taken.table}")
+        screen.note(f"{taken.user} has it no longer: {taken.wanted} on {taken.table}")
 
 
 def access_list(
@@ -114,10 +117,7 @@ def access_list(
     if json or format is ListFormat.json:
         screen.json(found)
         return
-    rows = [
-        [one.id, one.user, one.action or f"role {one.role}", one.table, one.state, one.until, one.approved_by or one.revoked_by, one.reason]
-        for one in found
-    ]
+    rows = [[one.id, one.user, one.wanted, one.table, one.state, one.until, one.approved_by or one.revoked_by, one.reason] for one in found]
     screen.table(["ID", "USER", "WHAT", "TABLE", "STATE", "UNTIL", "DECIDED BY", "REASON"], rows, empty="nobody asked for anything")
 
 
@@ -140,7 +140,11 @@ def access_review(
         screen.json({"queries": found.queries, "uses": found.uses, "not_replayed": found.not_replayed, "unused": found.unused})
     else:
         rows = [[one.where, one.kind, one.right, one.instead] for one in found.unused]
-        screen.table(["WHERE", "WHAT", "NOT USED", "ENOUGH"], rows, empty="every right was used")
+        screen.table(
+            ["WHERE", "WHAT", "NOT USED", "ENOUGH"],
+            rows,
+            empty="every right was used" if any(role.grants for role in found.smaller.roles.values()) else "the policies give no right",
+        )
     screen.note(f"{found.uses} ways of using rights in {found.queries} audited statements, decided again under the smaller policy: all the same")
     if found.not_replayed:
         screen.note(f"{found.not_replayed} more aren't allowed any longer, or their tables are gone")

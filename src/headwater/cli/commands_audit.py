@@ -11,7 +11,7 @@ import typer
 from headwater import errors
 from headwater.cli.commands_users import PANEL, FormatOption, ListFormat
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import screen
+from headwater.cli.screen import plural, screen
 from headwater.cli.session import Commands, Session, command
 
 
@@ -52,6 +52,7 @@ def audit_list(
         until=_moment(until),
     )
     rows = session.project.audit.list(filter, limit=limit)
+    is_filtered = filter != AuditFilter()
     if json or format is ListFormat.json:
         screen.json([{"seq": row.seq, "record": row.record, "hash": row.hash} for row in rows])
         return
@@ -69,7 +70,11 @@ def audit_list(
         ]
         for row in rows
     ]
-    screen.table(["AT", "WHO", "DOOR", "ACTION", "DECISION", "TABLES", "ROWS", "QUERY", "WHAT"], shown, empty="nothing is audited yet")
+    screen.table(
+        ["AT", "WHO", "DOOR", "ACTION", "DECISION", "TABLES", "ROWS", "QUERY", "WHAT"],
+        shown,
+        empty="no row is so" if is_filtered else "nothing is audited yet",
+    )
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -92,7 +97,7 @@ def audit_verify(session: Session, json: JsonOption = False) -> None:
     if json:
         screen.json(found)
         return
-    screen.text(f"the audit is sound: {found.rows} rows, the first {found.anchored_seq} of them held by the lake")
+    screen.text(f"the audit is sound: {plural(found.rows, 'row')}, the first {found.anchored_seq} of them held by the lake")
     if found.rows > found.anchored_seq:
         screen.next_commands([("headwater audit anchor", "lets the lake hold the rest")])
 
@@ -105,7 +110,7 @@ def audit_anchor(session: Session, json: JsonOption = False) -> None:
     elif done.snapshot_id is None:
         screen.note("the lake has it already" if done.rows else "nothing is audited yet")
     else:
-        screen.text(f"{done.rows} rows are held by snapshot {done.snapshot_id}")
+        screen.text(f"{plural(done.rows, 'row')} {'is' if done.rows == 1 else 'are'} held by snapshot {done.snapshot_id}")
 
 
 def register(app: typer.Typer) -> None:

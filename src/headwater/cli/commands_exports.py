@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import format_seconds, screen
+from headwater.cli.screen import format_seconds, plural, screen
 from headwater.cli.session import Session, command, exit_code_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _print_result(result: ExportResult) -> None:
         screen.outcome("failed", f"{result.name} to {result.destination}")
         return
     parts = [(result.inserted, "inserted"), (result.updated, "updated"), (result.deleted, "deleted"), (result.dead, "refused")]
-    said = ", ".join(f"{count:,} {word}" for count, word in parts if count) or f"nothing of {result.rows:,} rows"
+    said = ", ".join(f"{count:,} {word}" for count, word in parts if count) or f"nothing of {plural(result.rows, 'row')}"
     full = " (everything)" if result.is_full else ""
     word = "would be: " if result.status == "dry run" else ""
     screen.outcome(result.status, f"{result.name} to {result.destination}: {word}{said}{full} in {format_seconds(result.seconds)}")
@@ -143,14 +143,14 @@ def dead_retry(session: Session, name: NameArgument, ids: IdsArgument = None, js
 def dead_drop(session: Session, name: NameArgument, ids: IdsArgument = None, json: JsonOption = False) -> None:
     """Give refused rows up: they aren't sent until their values change."""
     count = session.project.exports.drop_dead(name, *(ids or ()))
-    _say_count(name, count, json, "are given up", None)
+    _say_count(name, count, json, "given up", None)
 
 
 def _say_count(name: str, count: int, json: bool, what: str, next_step: str | None) -> None:
     if json:
         screen.json({"export": name, "rows": count})
         return
-    screen.text(f"{count:,} rows {what}")
+    screen.text(f"{plural(count, 'row')} {what}")
     if next_step is not None and count:
         screen.next_commands([(f"headwater export run {name}", next_step)])
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, screen
+from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, plural, screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,7 +73,7 @@ def figures(data: Mapping[str, Any]) -> str:
     """`1,234 rows, 12 kB, 3 to quarantine`, as far as there is something to say."""
     parts = []
     if data.get("rows_written"):
-        parts.append(f"{format_number(data['rows_written'])} rows")
+        parts.append(plural(data["rows_written"], "row"))
     if data.get("rows_deleted"):
         parts.append(f"{format_number(data['rows_deleted'])} deleted")
     if data.get("size_bytes"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headwater.cli.progress import MAX_SKIPS_NAMED, outcome
-from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, format_time, screen
+from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, format_time, plural, screen
 
 if TYPE_CHECKING:
     from headwater.api import CheckResult, Discovery, Finding, ListedSource, ListedTable, TableStatus
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from headwater.transformation import UnitTestResult
 
 Rows = tuple[list[str], list[list[Any]]]
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 table`, `2 tables`, `1,000 rows`."""
-    return f"{format_number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def ago(moment: datetime | None) -> str:

@@ -189,4 +189,4 @@ def _is_among_sorted(file: BinaryIO, size: int, digest: bytes) -> bool:
 
 
 def _refused(why: str, expected: str, found: str | None = None) -> PasswordRefused:
-    return PasswordRefused(f"this password can't be used: {why}", expected=expected, found=found, state="the password is as it was")
+    return PasswordRefused(f"this password can't be used: {why}", expected=expected, found=found, state="nothing was changed")

@@ -64,6 +64,15 @@ class AccessRequest:
         """The group, and the role, that effective policies hold for it."""
         return f"{APPROVED}{self.id}"
 
+    @property
+    def wanted(self) -> str:
+        """All that is asked for but the table and the time: `select, columns id, email, pii.email in clear, for churn`."""
+        parts = [f"role {self.role}" if self.action is None else self.action]
+        parts += [f"columns {', '.join(self.columns)}"] if self.columns else []
+        parts += [f"{', '.join(self.unmask)} in clear"] if self.unmask else []
+        parts += [f"for {' or '.join(self.purpose)}"] if self.purpose else []
+        return ", ".join(parts)
+
 
 class AccessRequests:
     """The requests of one environment. Thread-safe, and safe beside other processes."""

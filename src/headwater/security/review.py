@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from headwater.security.audited import Audited
 from headwater.security.decisions import Decision, Resource, decide
@@ -175,15 +175,22 @@ def _narrower(grant: Grant, uses: Sequence[tuple[Use, Resource]]) -> Iterator[Ca
     purposes = {use.purpose for use, _ in matched}
 
     if tables and all(isinstance(pattern, TablePattern) for pattern in grant.on):
-        yield lambda kept: kept.model_copy(update={"on": tuple(TablePattern(schema=table.schema, name=table.name) for table in tables)})
+        yield lambda kept: _with(kept, "on", tuple(TablePattern(schema=table.schema, name=table.name) for table in tables))
     if used and grant.action in _WITH_COLUMNS:
-        yield lambda kept: kept.model_copy(update={"columns": used})
+        yield lambda kept: _with(kept, "columns", used)
     if grant.unmask:
-        yield lambda kept: kept.model_copy(
-            update={"unmask": tuple(sorted(label for label in labels if any(covers(one, label) for one in kept.unmask)))}
-        )
+        yield lambda kept: _with(kept, "unmask", tuple(sorted(label for label in labels if any(covers(one, label) for one in kept.unmask))))
     if grant.purpose:
-        yield lambda kept: kept.model_copy(update={"purpose": tuple(one for one in kept.purpose if one in purposes)})
+        yield lambda kept: _with(kept, "purpose", tuple(one for one in kept.purpose if one in purposes))
+
+
+def _with(grant: Grant, name: str, values: tuple[Any, ...]) -> Grant:
+    """The grant with other `values`; itself where these are the same ones in another order or case."""
+
+    def words(items: Iterable[Any]) -> set[str]:
+        return {str(item).lower() for item in items}
+
+    return grant if words(getattr(grant, name)) == words(values) else grant.model_copy(update={name: values})
 
 
 def _is_on(pattern: TablePattern | LabelPattern, use: Use, resource: Resource) -> bool:

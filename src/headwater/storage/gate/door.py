@@ -212,13 +212,15 @@ def _size(value: Any) -> int:
 
 
 def whole_text(error: BaseException) -> str:
-    """All that is known of an error, for the audit: its causes with it."""
+    """All that is known of an error, for the audit: its causes with it, as far as they say more."""
     texts: list[str] = []
     current: BaseException | None = error
     while current is not None and len(texts) < 5:
-        texts.append(str(current))
+        said = str(current)
+        if not any(said in text or said.partition("\n")[0] in text for text in texts):
+            texts.append(said)
         current = current.__cause__
-    return "\n".join(dict.fromkeys(texts))
+    return "\n".join(texts)
 
 
 def _generic(error: HeadwaterError, access: Access, sql: str) -> HeadwaterError:
@@ -401,7 +403,7 @@ class Door:
             for state in self._versions(table, snapshots)
         )
         if not is_seen:
-            raise query.told(unknown(table))
+            raise query.told(unknown(table, access.principal.door))
         query.record("allowed", tables=(str(table),), action=action)
 
     def _versions(self, table: TableName, snapshots: Sequence[int]) -> list[TableState | None]:

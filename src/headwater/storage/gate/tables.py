@@ -16,7 +16,7 @@ from headwater.security import ColumnLabels, Decision, Resource, Sight, decide, 
 from headwater.security.domains import domains_of
 from headwater.security.tokenizing import detokenizable, detokenizing_macros
 from headwater.spec.names import SYSTEM_SCHEMA, TableName, quote, quote_literal
-from headwater.spec.policies import Action
+from headwater.spec.policies import Action, Door
 from headwater.spec.tables import Column
 from headwater.storage.changes import NEVER_PUBLISHED, TableState
 from headwater.storage.core import Core
@@ -35,6 +35,20 @@ _OF_THE_ENGINE: Final = functions.ALLOWED | functions.REFUSED
 BARRIER: Final = "LIMIT 9223372036854775807"
 #: The table in the schema of system tables that isn't the lake's: who did what.
 AUDIT: Final = "audit"
+#: What lists the tables that a reader may read, at their door.
+_LISTED: Final[Mapping[Door, str]] = {
+    "local": "headwater ls lists the project's tables; whoever gives access says which you may read",
+    "postgres": "the catalog lists them",
+    "flight": "the catalog lists them",
+    "http": "GET /v1/tables lists them",
+}
+#: How a purpose is stated there.
+_PURPOSE: Final[Mapping[Door, str]] = {
+    "local": "--purpose",
+    "postgres": "SET headwater.purpose = '..'",
+    "flight": "the header X-Headwater-Purpose",
+    "http": "the header X-Headwater-Purpose",
+}
 _LOADED_AUDIT: Final = "hw_audit"
 #: Columns of system tables that hold values of other tables' rows, with the right on those tables that shows them.
 VALUES_OF_OTHERS: Final[Mapping[str, Mapping[str, Action]]] = {
@@ -147,10 +161,10 @@ class Tables:
             return self._see_system(name)
         state = self._moment.state.find(name)
         if state is None or not is_visible(state) or not published_columns(state):
-            raise unknown(name)
+            raise unknown(name, self._access.principal.door)
         decision = self.decide(state)
         if not decision.is_allowed or not decision.columns:
-            raise unknown(name)
+            raise unknown(name, self._access.principal.door)
         macros = tuple(self._known_macros.values())
         key = (name.key, decision.key, self._who(decision), _version(state), self._access.keys, macros, self._lease.of(state))
         # what a view or a filter reads besides must be as it was, too: both are worked out anew with the lake
@@ -176,7 +190,7 @@ class Tables:
                 "tokens can't be turned back here",
                 expected="the right to detokenize, and the purpose that it is for",
                 found="no purpose" if access.principal.purpose is None else "no such right for this purpose",
-                hint="SET headwater.purpose = '..', or the header X-Headwater-Purpose; docs/policies.md says how the right is given",
+                hint=f"{_PURPOSE[access.principal.door]} states a purpose; docs/policies.md says how the right is given",
             )
         columns = [f"{one.table}.{column.name}" for one in resources for column in one.columns if domains_of(access.policies, one, column) & domains]
         return TurningBack(detokenizing_macros(access.keys.tokens, domains), tuple(columns))
@@ -372,7 +386,7 @@ class Tables:
         """By the right `audit` alone: no grant of `select` opens it, whatever its pattern."""
         decision = decide(self._access.policies, self._access.principal, "audit", Resource(), at=self._access.at)
         if not decision.is_allowed or self._access.audit_rows is None:
-            raise unknown(name)
+            raise unknown(name, self._access.principal.door)
         own = TableName(SYSTEM_SCHEMA, AUDIT)
         return self._bound(own, f"SELECT * FROM {own.sql}", False, decision.valid_until)
 
@@ -383,7 +397,7 @@ class Tables:
             self.is_cacheable = False
             return self._see_audit(name)
         if table not in SYSTEM_TABLES:
-            raise unknown(name)
+            raise unknown(name, self._access.principal.door)
         own = TableName(SYSTEM_SCHEMA, table)
         self.is_cacheable = False
         columns = tuple(Column(column, type_name) for column, type_name in SYSTEM_TABLES[table].items())
@@ -391,12 +405,12 @@ class Tables:
         decision = decide(self._access.policies, self._access.principal, self._access.action, resource, at=self._access.at)
         right: Action = "quarantine" if table == "quarantine" else "select"
         if not decision.is_allowed and table != "quarantine":
-            raise unknown(name)
+            raise unknown(name, self._access.principal.door)
         decisions = {state.table: self.decide(state, right) for state in self._moment.state.tables.values()} if table in VALUES_OF_OTHERS else {}
         open_tables = [one for one, decided in decisions.items() if decided.is_unrestricted]
         if not decision.is_allowed:
             if not any(decided.is_allowed for decided in decisions.values()):
-                raise unknown(name)
+                raise unknown(name, self._access.principal.door)
             rows_of = [one for one, decided in decisions.items() if decided.is_allowed]
             decision = Decision(decision.principal, "select", resource, True, {column.name: (Sight(None, None),) for column in columns})
         else:
@@ -442,8 +456,8 @@ def sight_type(sight: Sight, column: Column) -> str:
     return "VARCHAR" if sight.mask is not None and sight.mask.kind in ("hash", "token") else column.type
 
 
-def unknown(name: TableName) -> TableNotFound:
-    return TableNotFound(f"there is no table {name}", expected="a table that you may read", hint="the catalog lists them")
+def unknown(name: TableName, door: Door) -> TableNotFound:
+    return TableNotFound(f"there is no table {name}", expected="a table that you may read", hint=_LISTED[door])
 
 
 def _version(state: TableState) -> object:

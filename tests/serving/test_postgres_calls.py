@@ -55,7 +55,7 @@ def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:
         ("SELECT array_to_string(ARRAY['a'], ',', '*')", "array_to_string with null"),
         ("SELECT ARRAY[1, 2][1]", "without parentheses"),
         ("SELECT E'a'", "a string with escapes"),
-        ("SELECT 1.5 + '2'", "a text that stands for a number"),
+        ("SELECT id FROM {s}.facts WHERE price = '1e3'", "a text beside a numeric"),
         ("SELECT to_timestamp(1.5)", "to_timestamp of what isn't known to be an integer"),
         ("SELECT translate(name, 'aa', 'x') FROM {s}.facts", "translate of a character that stands there twice"),
         ("SELECT make_date(0, 1, 1)", "a value doesn't fit"),

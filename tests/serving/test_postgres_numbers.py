@@ -131,3 +131,50 @@ def test_what_has_other_digits_is_refused(both: Both, expression: str) -> None:
     got = ask(both[1], f"SELECT {expression} FROM {SCHEMA}.facts")
     assert isinstance(got, psycopg.Error)
     assert got.sqlstate == "0A000"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM {s}.facts WHERE price < '12.345' ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE price = (SELECT max(price) FROM {s}.facts) AND price < ' 999999.999 ' ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE '0.005' > price OR price IN ('-12.354', '3') ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE price BETWEEN '-12.355' AND '.5' ORDER BY id",
+        "SELECT id, coalesce(price, '0.001'), greatest(price, '12.345'), nullif(price, '1.001') FROM {s}.facts ORDER BY id",
+        "SELECT id, price + '0.001', '2' * price, 1.5 + '2' FROM {s}.facts ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE id = '3' OR small < ' -1 ' OR ratio > '1.5' ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE price IS DISTINCT FROM '57.001' ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE id = '3.4'",
+        "SELECT id FROM {s}.facts WHERE id IN (1, 'x')",
+    ],
+)
+def test_a_text_beside_a_number_is_the_number_that_it_says(both: Both, sql: str) -> None:
+    difference, is_answered = _difference(both, sql.replace("{s}", SCHEMA))
+    assert difference is None
+    assert is_answered
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        ("SELECT id FROM {s}.facts WHERE price < %s ORDER BY id", [Decimal("12.345")]),
+        ("SELECT id FROM {s}.facts WHERE price > %s - 0.001 AND price <= ANY(%s) ORDER BY id", [Decimal("3.0005"), [Decimal("300.001")]]),
+        ("SELECT id, price + %s, price * %s, price - %s, %s + price FROM {s}.facts ORDER BY id", [Decimal("0.001"), Decimal("1.255"), 2, Decimal(7)]),
+        ("SELECT id, price / %s, id / %s, round(price / %s, 2), ratio / %s FROM {s}.facts ORDER BY id", [3, 2, 70_000, Decimal("0.3")]),
+        ("SELECT id, price / %s::numeric(12,4), round(price * %s, 1) FROM {s}.facts ORDER BY id", [Decimal("7.0071"), 3]),
+        ("SELECT id, id + %s, big * %s, ratio * %s FROM {s}.facts ORDER BY id", [2, 3, 2.5]),
+        ("SELECT id, name || %s, day + %s::int, coalesce(price, %s), abs(%s::int) FROM {s}.facts ORDER BY id", ["x", 3, Decimal("0.001"), -4]),
+    ],
+)
+def test_parameters_keep_their_value_and_the_type_of_what_is_computed_of_them(both: Both, sql: str, parameters: list[Any], is_binary: bool) -> None:
+    expected, got = (one.cursor(binary=is_binary).execute(sql.replace("{s}", SCHEMA), parameters).fetchall() for one in both)
+    assert len(expected) == len(got)
+    for row, ours in zip(expected, got, strict=True):
+        assert all(map(_is_same, row, ours)), (row, ours)
+
+
+@pytest.mark.parametrize("sql", ["SELECT price / %s FROM {s}.facts", "SELECT id / %s FROM {s}.facts", "SELECT %s / sum(big) FROM {s}.facts"])
+def test_a_division_with_a_numeric_of_any_scale_is_refused(both: Both, sql: str) -> None:
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="scale isn't known"):
+        both[1].execute(sql.replace("{s}", SCHEMA), [Decimal("7.001")])

@@ -23,6 +23,8 @@ class Context:
     groups: tuple[str, ...] = ()
     #: Of the connection, as pg_backend_pid tells it.
     number: int = 0
+    #: The types that the client gives its parameters, in order; 0 where it doesn't say.
+    oids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,20 @@ from headwater.serving.postgres.belonging import is_catalog_query
 from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
+from headwater.serving.postgres.dialect_kinds import typed
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_columns, output_name
 from headwater.serving.postgres.reading import is_cte, read_postgres
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.trees import put_in_place
+from headwater.serving.postgres.types import FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC
 
 __all__ = ["Context", "Translated", "translate"]
 
 #: Tables and queries in one statement: names are looked for in each of them.
 _MOST_PARTS: Final = 1000
+_NUMBERS: Final = {INT2: "smallint", INT4: "int", INT8: "bigint", FLOAT4: "real", FLOAT8: "double"}
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
 
@@ -96,6 +99,7 @@ class _Translation:
         if parts > _MOST_PARTS:
             raise WireError("54001", f"a query with more than {_MOST_PARTS:,} tables and subqueries is not translated", hint=_HINT)
         self._name_outputs()
+        self._type_parameters()
         self._refuse_ambiguous_orders()
         self._find_tables()
         self._annotate()
@@ -121,6 +125,17 @@ class _Translation:
         for select in self._tree.find_all(exp.Select):
             if not isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
                 name_columns(select)
+
+    def _type_parameters(self) -> None:
+        """Numbers get the type that the client gave them. A numeric brings its scale with its value."""
+        for parameter in list(self._tree.find_all(exp.Parameter)):
+            number = int(parameter.name) if parameter.name.isdecimal() else 0
+            oid = self._context.oids[number - 1] if 0 < number <= len(self._context.oids) else 0
+            type = _NUMBERS.get(oid)
+            if type is not None and not isinstance(parameter.parent, (exp.Cast, exp.Interval)):
+                put_in_place(typed(parameter.copy(), type), parameter)
+            elif oid == NUMERIC:
+                parameter.meta["is_numeric"] = True
 
     def _refuse_ambiguous_orders(self) -> None:
         for order in self._tree.find_all(exp.Order):

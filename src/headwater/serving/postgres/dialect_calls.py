@@ -138,22 +138,6 @@ def _series(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def with_number(rule: Rule) -> Rule:
-    """A text beside a number is that number in Postgres."""
-
-    def arithmetic(node: exp.Expr) -> exp.Expr:
-        for name, other in (("this", "expression"), ("expression", "this")):
-            text, beside = node.args[name], node.args[other]
-            if not (isinstance(text, exp.Literal) and text.is_string and of_kind(beside, INTEGERS | DECIMALS | FLOATS)):
-                continue
-            if not of_kind(beside, INTEGERS) or not re.fullmatch(r"\s*[+-]?\d+\s*", text.name) or beside.type is None:
-                raise Refused("a text that stands for a number; write the number")
-            node.set(name, typed(text.copy(), beside.type.sql("duckdb")))
-        return rule(node)
-
-    return arithmetic
-
-
 _SHORT_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d)( ?(?:[+-]\d\d(?::?\d\d)?|[zZ]))")
 
 

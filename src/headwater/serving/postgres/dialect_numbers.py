@@ -73,6 +73,8 @@ def _literal(node: exp.Expr) -> exp.Expr:
 def _div(node: exp.Expr) -> exp.Expr:
     left, right = node.this, node.args["expression"]
     for one, other in ((left, right), (right, left)):
+        if isinstance(one, exp.Parameter) and (one.meta.get("is_numeric") or of_kind(other, DECIMALS)) and not of_kind(other, FLOATS):
+            raise Refused(f"a division with a parameter whose scale isn't known; give it one: CAST(${one.name} AS numeric(12,4))")
         if isinstance(one, (exp.Parameter, exp.Null)):
             one.type = other.type  # which is what it is read as
     kinds = INTEGERS | DECIMALS

@@ -6,9 +6,10 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_number, with_seconds
+from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
+from headwater.serving.postgres.dialect_quoted import QUOTED_RULES, with_number
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
 from headwater.serving.postgres.dialect_times import TIME_RULES
 from headwater.serving.postgres.refusal import Refused
@@ -46,27 +47,13 @@ NODES: Final = frozenset(
         "And",
         "Or",
         "Not",
-        "EQ",
-        "NEQ",
-        "GT",
-        "GTE",
-        "LT",
-        "LTE",
-        "NullSafeEQ",
-        "NullSafeNEQ",
         "Is",
-        "In",
-        "Between",
         "Exists",
         "Any",
         "All",
         "Neg",
         "Case",
         "If",
-        "Coalesce",
-        "Nullif",
-        "Greatest",
-        "Least",
         "DPipe",
         "DataType",
         "DataTypeParam",
@@ -167,6 +154,7 @@ RULES: Final[dict[str, Rule]] = {
     **TEXT_RULES,
     **TIME_RULES,
     **CALL_RULES,
+    **QUOTED_RULES,
     "Add": with_number(NUMBER_RULES["Add"]),
     "Mul": with_number(NUMBER_RULES["Mul"]),
     "Cast": with_seconds(NUMBER_RULES["Cast"]),

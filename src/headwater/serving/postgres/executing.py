@@ -146,7 +146,7 @@ class Session:
             raise WireError("0A000", "passwords and roles aren't changed in SQL", hint="headwater user passwd changes a password.")
         if word not in _QUERIES and self.settings.show("headwater.dialect") == "postgres":
             raise WireError("25006", f"cannot execute {word.upper()} here", hint="Tables change by headwater run alone; here they are read.")
-        query = self._translated(sql)
+        query = translate(sql, replace(self._context(), oids=tuple(oids)))
         count = max(_parameter_numbers(sql), default=0)
         if count > len(oids) or any(oid == 0 for oid in oids):
             oids = self._inferred(query, oids, count, sql)

@@ -37,11 +37,10 @@ from headwater.storage.gate.access import Access, Described, Relationship, Visib
 from headwater.storage.gate.apart import Lease
 from headwater.storage.gate.files import FileLists
 from headwater.storage.gate.hot import HotTables
-from headwater.storage.gate.parameters import infer_types, with_nulls
+from headwater.storage.gate.parameters import described_columns, infer_types
 from headwater.storage.gate.plans import Plan, Plans
 from headwater.storage.gate.standing import Handle, Standing
 from headwater.storage.gate.tables import Moment, resource_of, unknown
-from headwater.storage.gate.tree import to_sql
 from headwater.storage.history import default_key
 from headwater.storage.reading import Guard, Reading, read_in_workspace, state_as_of
 from headwater.storage.relations import is_visible, published_columns, published_definition
@@ -435,10 +434,9 @@ class Door:
                     place.connection.execute(statement)
             given = dict(zip(plan.parameters, parameter_types, strict=False))
             types = infer_types(plan.node, plan.parameters, given, place.connection)
-            text = to_sql(with_nulls(plan.node, types)) if types else plan.sql
-            if text is None:
+            columns = described_columns(plan.node, types, place.connection) if types else describe_query(place.connection, plan.sql)
+            if columns is None:
                 raise StatementRefused("this query can't be described", hint="give its parameters types: CAST($1 AS INTEGER)")
-            columns = describe_query(place.connection, text)
             _refuse_wide(access, len(columns))
             is_done = True
             described = Described(tuple((column.name, column.type) for column in columns), tuple(types[name] for name in plan.parameters))

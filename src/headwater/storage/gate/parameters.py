@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from headwater.engine import Connection, describe_query
 from headwater.errors import HeadwaterError
+from headwater.spec.tables import Column
 from headwater.storage.gate.tree import EMPTY_SELECT, Node, expression_of, to_sql
 
 #: Of a parameter of which nothing else can be told.
@@ -23,15 +24,33 @@ def infer_types(node: Node, names: Sequence[str], given: Mapping[str, str | None
     return {name: found.get(name, UNKNOWN_TYPE) for name in names}
 
 
-def with_nulls(node: Any, types: Mapping[str, str]) -> Any:
-    """The tree with a typed null in place of each parameter."""
+def described_columns(node: Node, types: Mapping[str, str], connection: Connection) -> list[Column] | None:
+    """What a query gives whose parameters are of these types; None for one that can't be written out. Binds on `connection` and runs nothing.
+
+    DuckDB takes what is computed of a constant null for an INTEGER, of whatever type the null is: price + NULL::DECIMAL. Not so of a subquery, which
+    in turn can't stand where a constant must.
+    """
+    text = to_sql(_with_nulls(node, types, "(SELECT CAST(NULL AS {}))"))
+    if text is None:
+        return None
+    try:
+        return describe_query(connection, text)
+    except HeadwaterError:
+        constant = to_sql(_with_nulls(node, types, "CAST(NULL AS {})"))
+        if constant is None:
+            raise
+        return describe_query(connection, constant)
+
+
+def _with_nulls(node: Any, types: Mapping[str, str], form: str) -> Any:
+    """The tree with a null of its type in place of each parameter, written as `form` says."""
     if isinstance(node, list):
-        return [with_nulls(item, types) for item in node]
+        return [_with_nulls(item, types, form) for item in node]
     if not isinstance(node, dict):
         return node
     if node.get("class") == "PARAMETER":
-        return {**expression_of(f"CAST(NULL AS {types[node['identifier']]})"), "alias": node["alias"]}
-    return {key: with_nulls(value, types) for key, value in node.items()}
+        return {**expression_of(form.format(types[node["identifier"]])), "alias": node["alias"]}
+    return {key: _with_nulls(value, types, form) for key, value in node.items()}
 
 
 class _Search:
@@ -80,7 +99,7 @@ class _Search:
 
     def _cast(self, node: Node) -> None:
         if _is_parameter(node["child"]) and node["child"]["identifier"] not in self._found:
-            text = to_sql({**EMPTY_SELECT, "select_list": [with_nulls(node, {node["child"]["identifier"]: "VARCHAR"})]})
+            text = to_sql({**EMPTY_SELECT, "select_list": [_with_nulls(node, {node["child"]["identifier"]: "VARCHAR"}, "CAST(NULL AS {})")]})
             if text is not None:
                 self._put(node["child"], self._described(text))
 

@@ -255,3 +255,26 @@ def test_the_audit_names_who_ran_an_export_beside_its_principal(guarded: tuple[P
     hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["boss"]})
     told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--action", "export", "--user", "boss").json]
     assert {(one["principal"], one["asked_by"]) for one in told} == {("op", "boss")}
+
+
+def test_a_run_takes_a_right_on_all_that_it_writes(make_shop: Callable[..., Path], hw: Callable[..., Any]) -> None:
+    model = "-- headwater\n-- kind: {{incremental: {{time_column: day}}}}\nSELECT DATE '2024-01-01' AS day, {} AS n\n"
+    rules = "roles: {some: {grants: [{run: marts.inc}]}, all: {grants: [{run: [marts.*, shop.*, staging.*]}]}}\n"
+    rules += "groups: {s: {roles: [some], members: [sam]}, a: {roles: [all], members: [alf]}}\n"
+    secret = {"models/marts/secret.sql": "SELECT n FROM marts.inc\n", "models/old/gone.sql": "SELECT 1 AS n\n"}
+    folder = make_shop({"policies/p.yaml": rules, "models/marts/inc.sql": model.format(1), **secret})
+    hw(folder, "run")
+    env = {}
+    for name in ("sam", "alf"):
+        hw(folder, "user", "add", name, "--oidc")
+        env[name] = {"HEADWATER_TOKEN": hw(folder, "user", "token", name).out.strip()}
+    (folder / "models/old/gone.sql").unlink()
+    hw(folder, "run", "marts.inc", env=env["sam"])
+    assert "sam may not run marts.secret" in hw(folder, "run", "marts.inc", "--from", "2020-01-01", env=env["sam"], expect=1).err
+    refused = hw(folder, "audit", "list", "--user", "sam", "--decision", "refused", "--json").json[-1]["record"]
+    assert refused["tables"] == ["marts.inc", "marts.secret"]
+    hw(folder, "run", "marts.inc", "--from", "2020-01-01", env=env["alf"])
+    assert "alf may not run old.gone" in hw(folder, "run", env=env["alf"], expect=1).err
+    assert hw(folder, "query", "SELECT n FROM old.gone", "--json").json == [{"n": 1}]
+    hw(folder, "run")
+    hw(folder, "run", env=env["alf"])

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from headwater.api.asking import Asking
     from headwater.api.serving import Server
     from headwater.governance.lineage_views import LineageView
-    from headwater.orchestration import Session
+    from headwater.orchestration import RunOptions, Session
     from headwater.serving.server import OpenDoor
     from headwater.transformation import UnitTestResult
 
@@ -298,10 +298,19 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        self._rights.need("run", lambda: self._select(selection, exclude))
+        self._rights.need("run", lambda: self._written_by(options))
         summary = execute(self._session_for_work, options, listener=on_event)
         self.audit.hold()
         return summary
+
+    def _written_by(self, options: RunOptions) -> Sequence[TableName]:
+        """All that a run writes: what follows from a restatement, and what it retires, too."""
+        from headwater.orchestration.plan import retired_by
+
+        selected = self._select(options.include, options.exclude)
+        session = self._session_if_any()
+        retired = retired_by(self._loaded, options, session.lake.state()) if session is not None else ()
+        return [*(selected if options.interval is None else self._loaded.graph.with_downstream(selected)), *retired]
 
     def retry(self, *, threads: int | None = None, on_event: Listener | None = None) -> RunSummary:
         """Runs again what last failed, was blocked, cancelled or held."""

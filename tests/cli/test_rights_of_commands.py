@@ -278,3 +278,31 @@ def test_a_run_takes_a_right_on_all_that_it_writes(make_shop: Callable[..., Path
     assert hw(folder, "query", "SELECT n FROM old.gone", "--json").json == [{"n": 1}]
     hw(folder, "run")
     hw(folder, "run", env=env["alf"])
+
+
+def test_a_review_knows_who_decided_about_access_and_who_read_the_audit(make_shop: Callable[..., Path], hw: Callable[..., Any]) -> None:
+    grants = {"cat": "admin: shop.orders", "dan": "audit: '*'", "dee": "audit: '*'", "eve": "admin: '*'", "fay": "approve: '*'", "idle": "admin: '*'"}
+    rules = "roles: {" + ", ".join(f"{name}: {{grants: [{{{grant}}}]}}" for name, grant in grants.items()) + "}\n"
+    rules += "groups: {" + ", ".join(f"{name}s: {{roles: [{name}], members: [{name}]}}" for name in grants) + "}\n"
+    folder = make_shop({"policies/p.yaml": rules})
+    hw(folder, "run")
+    env = {}
+    for name in (*grants, "ada"):
+        hw(folder, "user", "add", name, "--oidc")
+        env[name] = {"HEADWATER_TOKEN": hw(folder, "user", "token", name).out.strip()}
+    asked = [hw(folder, "access", "request", "shop.orders", "--until", "8h", "--reason", "x", env=env["ada"]).out.strip() for _ in range(2)]
+    hw(folder, "access", "approve", asked[0], env=env["cat"])
+    hw(folder, "access", "revoke", asked[1], env=env["fay"])
+    hw(folder, "audit", "list", env=env["dan"])
+    hw(folder, "query", "SELECT count(*) FROM headwater.audit", env=env["dee"])
+    assert "ada can't read the audit" in hw(folder, "audit", "list", env=env["ada"], expect=1).err
+    found = hw(folder, "access", "review", "--json", env=env["eve"]).json
+    said = [(one["where"], one["right"], one["instead"]) for one in found["unused"]]
+    assert said == [
+        ("role fay", "approve *.*", "approve shop.orders"),
+        ("role idle", "admin *.*", None),
+        ("group idles", "idle", None),
+    ]
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json").json]
+    rows = {(one["principal"], one["action"], one["decision"], one["sql"]) for one in told}
+    assert rows >= {("dan", "audit", "allowed", "list"), ("ada", "audit", "refused", "list"), ("eve", "admin", "allowed", "review access")}

@@ -240,7 +240,7 @@ def test_what_was_refused_and_what_administrators_did_is_audited(guarded: tuple[
     assert [(one["principal"], one["action"], one["decision"], one["sql"], one["tables"]) for one in told][-3:] == [
         ("op", "admin", "refused", "tidy the lake", []),
         ("boss", "admin", "allowed", "tidy the lake", []),
-        ("rita", "run", "refused", "", ["marts.revenue"]),
+        ("rita", "look", "refused", "compile", ["marts.revenue"]),
     ]
 
 
@@ -306,3 +306,25 @@ def test_a_review_knows_who_decided_about_access_and_who_read_the_audit(make_sho
     told = [row["record"] for row in hw(folder, "audit", "list", "--json").json]
     rows = {(one["principal"], one["action"], one["decision"], one["sql"]) for one in told}
     assert rows >= {("dan", "audit", "allowed", "list"), ("ada", "audit", "refused", "list"), ("eve", "admin", "allowed", "review access")}
+
+
+def test_the_audit_says_which_command_it_was_and_looking_is_no_use_of_the_right_to_do(make_shop: Callable[..., Path], hw: Callable[..., Any]) -> None:
+    rules = "roles: {r: {grants: [{run: '*'}, {publish: '*'}]}}\ngroups: {g: {roles: [r], members: [ada]}}\n"
+    folder = make_shop({"policies/p.yaml": rules})
+    hw(folder, "run")
+    hw(folder, "user", "add", "ada", "--oidc")
+    ada = {"HEADWATER_TOKEN": hw(folder, "user", "token", "ada").out.strip()}
+    looks = (["ls"], ["lint"], ["lineage", "marts.revenue"], ["compile", "marts.revenue"], ["status"], ["history"], ["logs", "latest"])
+    for look in (*looks, ["snapshots", "marts.revenue"]):
+        hw(folder, *look, env=ada, expect=None)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--user", "ada").json if row["record"]["action"] != "login"]
+    names = ["ls", "lint", "lineage", "compile", "status", "history", "logs", "snapshots"]
+    assert [(one["action"], one["decision"], one["sql"]) for one in told] == [("look", "allowed", name) for name in names]
+    found = hw(folder, "access", "review", "--json").json
+    assert [one["right"] for one in found["unused"]] == ["run *.*", "publish *.*", "ada"]
+    for done in (["run", "marts.countries"], ["rollback", "marts.revenue"], ["publish", "marts.revenue"]):
+        hw(folder, *done, env=ada, expect=None)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--user", "ada").json if row["record"]["action"] in ("run", "publish")]
+    assert {(one["action"], one["sql"]) for one in told} == {("run", "run"), ("publish", "rollback"), ("publish", "publish")}
+    found = hw(folder, "access", "review", "--json").json
+    assert [one["instead"] for one in found["unused"]] == ["run marts.countries", "publish marts.revenue"]

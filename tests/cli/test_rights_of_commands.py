@@ -240,7 +240,7 @@ def test_what_was_refused_and_what_administrators_did_is_audited(guarded: tuple[
     assert [(one["principal"], one["action"], one["decision"], one["sql"], one["tables"]) for one in told][-3:] == [
         ("op", "admin", "refused", "tidy the lake", []),
         ("boss", "admin", "allowed", "tidy the lake", []),
-        ("rita", "run", "refused", "", ["marts.revenue"]),
+        ("rita", "look", "refused", "compile", ["marts.revenue"]),
     ]
 
 
@@ -255,3 +255,76 @@ def test_the_audit_names_who_ran_an_export_beside_its_principal(guarded: tuple[P
     hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["boss"]})
     told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--action", "export", "--user", "boss").json]
     assert {(one["principal"], one["asked_by"]) for one in told} == {("op", "boss")}
+
+
+def test_a_run_takes_a_right_on_all_that_it_writes(make_shop: Callable[..., Path], hw: Callable[..., Any]) -> None:
+    model = "-- headwater\n-- kind: {{incremental: {{time_column: day}}}}\nSELECT DATE '2024-01-01' AS day, {} AS n\n"
+    rules = "roles: {some: {grants: [{run: marts.inc}]}, all: {grants: [{run: [marts.*, shop.*, staging.*]}]}}\n"
+    rules += "groups: {s: {roles: [some], members: [sam]}, a: {roles: [all], members: [alf]}}\n"
+    secret = {"models/marts/secret.sql": "SELECT n FROM marts.inc\n", "models/old/gone.sql": "SELECT 1 AS n\n"}
+    folder = make_shop({"policies/p.yaml": rules, "models/marts/inc.sql": model.format(1), **secret})
+    hw(folder, "run")
+    env = {}
+    for name in ("sam", "alf"):
+        hw(folder, "user", "add", name, "--oidc")
+        env[name] = {"HEADWATER_TOKEN": hw(folder, "user", "token", name).out.strip()}
+    (folder / "models/old/gone.sql").unlink()
+    hw(folder, "run", "marts.inc", env=env["sam"])
+    assert "sam may not run marts.secret" in hw(folder, "run", "marts.inc", "--from", "2020-01-01", env=env["sam"], expect=1).err
+    refused = hw(folder, "audit", "list", "--user", "sam", "--decision", "refused", "--json").json[-1]["record"]
+    assert refused["tables"] == ["marts.inc", "marts.secret"]
+    hw(folder, "run", "marts.inc", "--from", "2020-01-01", env=env["alf"])
+    assert "alf may not run old.gone" in hw(folder, "run", env=env["alf"], expect=1).err
+    assert hw(folder, "query", "SELECT n FROM old.gone", "--json").json == [{"n": 1}]
+    hw(folder, "run")
+    hw(folder, "run", env=env["alf"])
+
+
+def test_a_review_knows_who_decided_about_access_and_who_read_the_audit(make_shop: Callable[..., Path], hw: Callable[..., Any]) -> None:
+    grants = {"cat": "admin: shop.orders", "dan": "audit: '*'", "dee": "audit: '*'", "eve": "admin: '*'", "fay": "approve: '*'", "idle": "admin: '*'"}
+    rules = "roles: {" + ", ".join(f"{name}: {{grants: [{{{grant}}}]}}" for name, grant in grants.items()) + "}\n"
+    rules += "groups: {" + ", ".join(f"{name}s: {{roles: [{name}], members: [{name}]}}" for name in grants) + "}\n"
+    folder = make_shop({"policies/p.yaml": rules})
+    hw(folder, "run")
+    env = {}
+    for name in (*grants, "ada"):
+        hw(folder, "user", "add", name, "--oidc")
+        env[name] = {"HEADWATER_TOKEN": hw(folder, "user", "token", name).out.strip()}
+    asked = [hw(folder, "access", "request", "shop.orders", "--until", "8h", "--reason", "x", env=env["ada"]).out.strip() for _ in range(2)]
+    hw(folder, "access", "approve", asked[0], env=env["cat"])
+    hw(folder, "access", "revoke", asked[1], env=env["fay"])
+    hw(folder, "audit", "list", env=env["dan"])
+    hw(folder, "query", "SELECT count(*) FROM headwater.audit", env=env["dee"])
+    assert "ada can't read the audit" in hw(folder, "audit", "list", env=env["ada"], expect=1).err
+    found = hw(folder, "access", "review", "--json", env=env["eve"]).json
+    said = [(one["where"], one["right"], one["instead"]) for one in found["unused"]]
+    assert said == [
+        ("role fay", "approve *.*", "approve shop.orders"),
+        ("role idle", "admin *.*", None),
+        ("group idles", "idle", None),
+    ]
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json").json]
+    rows = {(one["principal"], one["action"], one["decision"], one["sql"]) for one in told}
+    assert rows >= {("dan", "audit", "allowed", "list"), ("ada", "audit", "refused", "list"), ("eve", "admin", "allowed", "review access")}
+
+
+def test_the_audit_says_which_command_it_was_and_looking_is_no_use_of_the_right_to_do(make_shop: Callable[..., Path], hw: Callable[..., Any]) -> None:
+    rules = "roles: {r: {grants: [{run: '*'}, {publish: '*'}]}}\ngroups: {g: {roles: [r], members: [ada]}}\n"
+    folder = make_shop({"policies/p.yaml": rules})
+    hw(folder, "run")
+    hw(folder, "user", "add", "ada", "--oidc")
+    ada = {"HEADWATER_TOKEN": hw(folder, "user", "token", "ada").out.strip()}
+    looks = (["ls"], ["lint"], ["lineage", "marts.revenue"], ["compile", "marts.revenue"], ["status"], ["history"], ["logs", "latest"])
+    for look in (*looks, ["snapshots", "marts.revenue"]):
+        hw(folder, *look, env=ada, expect=None)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--user", "ada").json if row["record"]["action"] != "login"]
+    names = ["ls", "lint", "lineage", "compile", "status", "history", "logs", "snapshots"]
+    assert [(one["action"], one["decision"], one["sql"]) for one in told] == [("look", "allowed", name) for name in names]
+    found = hw(folder, "access", "review", "--json").json
+    assert [one["right"] for one in found["unused"]] == ["run *.*", "publish *.*", "ada"]
+    for done in (["run", "marts.countries"], ["rollback", "marts.revenue"], ["publish", "marts.revenue"]):
+        hw(folder, *done, env=ada, expect=None)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--user", "ada").json if row["record"]["action"] in ("run", "publish")]
+    assert {(one["action"], one["sql"]) for one in told} == {("run", "run"), ("publish", "rollback"), ("publish", "publish")}
+    found = hw(folder, "access", "review", "--json").json
+    assert [one["instead"] for one in found["unused"]] == ["run marts.countries", "publish marts.revenue"]

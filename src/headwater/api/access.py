@@ -139,7 +139,7 @@ class AccessRoom:
         approved for a time, and `by_user`. Raises UnknownSelection, TableNotFound (nothing of it is published), UsageError (no time).
         """
         table, wanted = self._split(name)
-        self._rights.need("admin", lambda: [table])
+        self._rights.need("admin", f"access explain {user}", lambda: [table])
         moment = _moment(at, self._loaded.config.timezone)
         state = self._published(table)
         columns = _columns(state)
@@ -185,7 +185,7 @@ class AccessRoom:
     def labels(self, table: str) -> TableLabels:
         """The labels of a table's columns as readers see it, each with where it came from. Raises UnknownSelection, TableNotFound."""
         name = self._loaded.find(table)
-        self._rights.need("admin", lambda: [name])
+        self._rights.need("admin", "labels", lambda: [name])
         state = self._published(name)
         definition = state.published_definition or state.definition
         origins = {column.lower(): labels for column, labels in read_origins(definition.body.get(LABELS)).items()}

@@ -40,7 +40,7 @@ class LakeRoom:
         Raises UnknownSelection, TableNotFound (nothing of it is in the lake), ApprovalRefused for who hasn't the right `publish` on it.
         """
         name = self._loaded.find(table)
-        self._rights.need("publish", lambda: [name])
+        self._rights.need("publish", "snapshots", lambda: [name])
         return self._session().lake.snapshots(name)
 
     def diff(self, table: str, *, from_: int | str, to: int | str | None = None, limit: int = 20) -> TableDiff:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from headwater.api.asking import Asking
     from headwater.api.serving import Server
     from headwater.governance.lineage_views import LineageView
-    from headwater.orchestration import Session
+    from headwater.orchestration import RunOptions, Session
     from headwater.serving.server import OpenDoor
     from headwater.transformation import UnitTestResult
 
@@ -199,7 +199,7 @@ class Project:
 
     def ls(self, *selection: str, exclude: Sequence[str] = ()) -> list[ListedTable]:
         """The selected tables as the files define them, inputs before what reads them; of these, those that the caller may run."""
-        return [self._listed(table) for table in self._rights.among("run", self._select(selection, exclude))]
+        return [self._listed(table) for table in self._rights.among("run", "ls", self._select(selection, exclude))]
 
     def lint(self, *selection: str, exclude: Sequence[str] = ()) -> list[Problem]:
         """What is doubtful in the files though it runs, by place. (What is wrong is raised by `open`.) A selection keeps to its tables' files.
@@ -209,7 +209,7 @@ class Project:
         from headwater.api.linting import problems_in
 
         selected = self._select(selection, exclude) if selection or exclude else None
-        self._rights.need("run", lambda: self._loaded.graph.nodes if selected is None else selected)
+        self._rights.need("run", "lint", lambda: self._loaded.graph.nodes if selected is None else selected)
         return problems_in(self._loaded, self._session_if_any(), selected)
 
     def lineage(self, name: str, *, upstream: bool = True, downstream: bool = True) -> LineageView:
@@ -220,7 +220,7 @@ class Project:
         from headwater.api.lineage import view_lineage
 
         found = view_lineage(self._loaded, self._session_if_any(), name, upstream=upstream, downstream=downstream)
-        self._rights.need("run", lambda: found.tables)
+        self._rights.need("run", "lineage", lambda: found.tables)
         return found
 
     def show(self, model: str, *, cte: str | None = None, limit: int = 20) -> Result:
@@ -230,14 +230,14 @@ class Project:
         """
         from headwater.api.models import show_model
 
-        self._rights.need("run", lambda: [self._loaded.find(model)])
+        self._rights.need("run", "show", lambda: [self._loaded.find(model)])
         return show_model(self._session, model, cte, limit)
 
     def compile(self, model: str) -> str:
         """The SQL that a run would send to the engine for a model, with comments. Raises UnknownSelection, UsageError for a stream, TableNotFound."""
         from headwater.api.models import compiled
 
-        self._rights.need("run", lambda: [self._loaded.find(model)])
+        self._rights.need("run", "compile", lambda: [self._loaded.find(model)])
         return compiled(self._session, model)
 
     def check(self, *selection: str, exclude: Sequence[str] = ()) -> list[CheckResult]:
@@ -247,7 +247,7 @@ class Project:
         """
         from headwater.api.models import check_tables
 
-        self._rights.need("run", lambda: self._select(selection, exclude))
+        self._rights.need("run", "check", lambda: self._select(selection, exclude))
         access, lake = self._asking.of_caller(), self._session.lake
         if access.is_owner:
             return check_tables(self._session, selection, exclude)
@@ -262,7 +262,7 @@ class Project:
         from headwater.transformation import run_unit_tests  # the engine's rooms: only where models are run
 
         tables = self._select(selection, exclude)
-        self._rights.need("run", lambda: tables)
+        self._rights.need("run", "test", lambda: tables)
         return run_unit_tests(self._loaded, tables)
 
     # -- runs --------------------------------------------------------------------------------------------------------
@@ -298,17 +298,26 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        self._rights.need("run", lambda: self._select(selection, exclude))
+        self._rights.need("run", "run", lambda: self._written_by(options))
         summary = execute(self._session_for_work, options, listener=on_event)
         self.audit.hold()
         return summary
+
+    def _written_by(self, options: RunOptions) -> Sequence[TableName]:
+        """All that a run writes: what follows from a restatement, and what it retires, too."""
+        from headwater.orchestration.plan import retired_by
+
+        selected = self._select(options.include, options.exclude)
+        session = self._session_if_any()
+        retired = retired_by(self._loaded, options, session.lake.state()) if session is not None else ()
+        return [*(selected if options.interval is None else self._loaded.graph.with_downstream(selected)), *retired]
 
     def retry(self, *, threads: int | None = None, on_event: Listener | None = None) -> RunSummary:
         """Runs again what last failed, was blocked, cancelled or held."""
         from headwater.orchestration import RunOptions, execute
 
         include = ("result:failed", "result:blocked", "result:cancelled", "result:held")
-        self._rights.need("run", lambda: self._select(include, ()))
+        self._rights.need("run", "retry", lambda: self._select(include, ()))
         return execute(self._session_for_work, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
 
     def reload(self, table: str, *, from_: str | None = None, reason: str = "", on_event: Listener | None = None) -> RunSummary:
@@ -319,7 +328,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        self._rights.need("run", lambda: [self._loaded.find(table)])
+        self._rights.need("run", "reload", lambda: [self._loaded.find(table)])
         return verbs.reload(self._session_for_work, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
 
     def status(self, *selection: str, exclude: Sequence[str] = ()) -> list[TableStatus]:
@@ -327,7 +336,7 @@ class Project:
         from headwater.api.status import table_statuses
 
         found = table_statuses(self._session, selection, exclude)
-        shown = set(self._rights.among("run", [one.table for one in found]))
+        shown = set(self._rights.among("run", "status", [one.table for one in found]))
         return [one for one in found if one.table in shown]
 
     def history(self, run_id: str | None = None, *, limit: int = 20) -> list[RunSummary]:
@@ -336,13 +345,13 @@ class Project:
         Raises UsageError when there is none, or several begin so; ApprovalRefused for who hasn't the right `run` on its tables (for a list: on all).
         """
         if run_id is None:
-            self._rights.need("run", lambda: self._loaded.graph.nodes)
+            self._rights.need("run", "history", lambda: self._loaded.graph.nodes)
             return self._session.state.runs(environment=self.environment, limit=limit)
-        return [self._run(run_id)]
+        return [self._run("history", run_id)]
 
     def logs(self, run_id: str, table: str | None = None) -> list[Event]:
         """What happened in a run, in order; of one table where given. Raises UsageError, UnknownSelection."""
-        found = self._run(run_id)
+        found = self._run("logs", run_id)
         name = None if table is None else self._known_name(table)
         return self._session.state.events(found.run_id, name)
 
@@ -363,8 +372,8 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        tables = self._chosen(selection, exclude)
-        self._rights.need("publish", lambda: verbs.with_groups(self._session_for_work, tables))
+        tables = self._chosen("publish", selection, exclude)
+        self._rights.need("publish", "publish", lambda: verbs.with_groups(self._session_for_work, tables))
         return verbs.publish(self._session_for_work, tables, force=force, reason=reason)
 
     def rollback(self, *selection: str, exclude: Sequence[str] = (), to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
@@ -374,7 +383,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.rollback(self._session_for_work, self._chosen(selection, exclude), to=self._moment(to), reason=reason)
+        return verbs.rollback(self._session_for_work, self._chosen("rollback", selection, exclude), to=self._moment(to), reason=reason)
 
     def discard(self, *selection: str, exclude: Sequence[str] = (), reason: str = "") -> RunSummary:
         """Throws away what was committed of selected tables and isn't published: the newest rows become the published ones, in a new commit.
@@ -384,16 +393,16 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.discard(self._session_for_work, self._chosen(selection, exclude), reason=reason)
+        return verbs.discard(self._session_for_work, self._chosen("discard", selection, exclude), reason=reason)
 
-    def _chosen(self, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
+    def _chosen(self, command: str, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
         """The tables a verb of publication is for. Unlike elsewhere, none is chosen where none is named. Raises ApprovalRefused."""
         if not selection:
             raise UsageError("which tables?", expected="one or several, such as marts.revenue or 'marts.*'", hint="headwater ls shows all tables")
         tables = self._select(selection, exclude)
         if not tables:
             raise UsageError("nothing is selected", found=" ".join(selection), hint="headwater ls with the same selectors shows what they mean")
-        self._rights.need("publish", lambda: tables)
+        self._rights.need("publish", command, lambda: tables)
         return tables
 
     # -- rows --------------------------------------------------------------------------------------------------------
@@ -441,7 +450,7 @@ class Project:
             raise UsageError("the interval is empty", found=f"from {first.isoformat()} to {last.isoformat()}", hint="--to is itself excluded")
         return Interval(first, last)
 
-    def _run(self, text: str) -> RunSummary:
+    def _run(self, command: str, text: str) -> RunSummary:
         """The run whose id begins with `text`, or the newest for `latest`. Raises UsageError when that is no run, or several; ApprovalRefused."""
         state = self._session.state
         if text == "latest":
@@ -455,7 +464,7 @@ class Project:
             raise
         except StateError as error:
             raise UsageError(error.what, hint=error.hint) from error
-        self._rights.need("run", lambda: [task.table for task in found.tasks] or self._loaded.graph.nodes)
+        self._rights.need("run", command, lambda: [task.table for task in found.tasks] or self._loaded.graph.nodes)
         return found
 
     def _known_name(self, table: str) -> TableName:

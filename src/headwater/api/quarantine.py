@@ -63,18 +63,18 @@ class Quarantine:
         """
         from headwater.orchestration import verbs  # lake and state with them
 
-        return verbs.replay(self._session(), self._chosen(which, exclude, table))
+        return verbs.replay(self._session(), self._chosen("quarantine replay", which, exclude, table))
 
     def drop(self, *which: str, exclude: Sequence[str] = (), table: str | None = None) -> RunSummary:
         """Marks waiting rows as dropped: they are never loaded. Given as for `replay`."""
         from headwater.orchestration.dropping import drop_quarantined
 
-        return drop_quarantined(self._session(), self._chosen(which, exclude, table))
+        return drop_quarantined(self._session(), self._chosen("quarantine drop", which, exclude, table))
 
-    def _chosen(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
+    def _chosen(self, command: str, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
         """Ids by the table they wait for; None for all that wait for it. Raises ApprovalRefused."""
         chosen = self._found(which, exclude, table)
-        self._rights.need("quarantine", lambda: chosen)
+        self._rights.need("quarantine", command, lambda: chosen)
         return chosen
 
     def _found(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:

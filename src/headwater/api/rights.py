@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headwater.state import StateStore
 
 _DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of", "admin": "see who may do what with"}
+#: The commands that show and do nothing: their rows have the action `look`, which is no use of the right to do it.
+_LOOKS: Final = frozenset({"ls", "lint", "lineage", "compile", "status", "history", "logs", "snapshots"})
 
 
 class Rights(Room):
@@ -41,11 +43,11 @@ class Rights(Room):
         with self._state() as state:
             self._note(state, self._administrator(state, deed), "admin", deed)
 
-    def need(self, action: Action, tables: Callable[[], Iterable[TableName]]) -> None:
-        """Raises ApprovalRefused unless whoever calls may do `action` with all of the tables."""
+    def need(self, action: Action, command: str, tables: Callable[[], Iterable[TableName]]) -> None:
+        """Raises ApprovalRefused unless whoever calls `command` may do `action` with all of the tables."""
         if self.is_owner:
             return
-        name, _, refused = self._decide(action, tables())
+        name, _, refused = self._decide(action, command, tables())
         if refused:
             raise ApprovalRefused(
                 f"{name} may not {_DEEDS.get(action, action)} {refused[0]}",
@@ -53,16 +55,16 @@ class Rights(Room):
                 state="nothing was changed",
             )
 
-    def among(self, action: Action, tables: Iterable[TableName]) -> list[TableName]:
+    def among(self, action: Action, command: str, tables: Iterable[TableName]) -> list[TableName]:
         """Those of the tables with which whoever calls may do `action`, in their order."""
         given = list(tables)
         if self.is_owner:
             return given
-        allowed = self._decide(action, given, wants_all=False)[1]
+        allowed = self._decide(action, command, given, wants_all=False)[1]
         return [table for table in given if table in allowed]
 
     def _decide(
-        self, action: Action, tables: Iterable[TableName], *, wants_all: bool = True
+        self, action: Action, command: str, tables: Iterable[TableName], *, wants_all: bool = True
     ) -> tuple[str, frozenset[TableName], list[TableName]]:  # fmt: skip
         """Who calls, and what of the tables they may and may not, by name. With `wants_all`, one that they may not is a refusal of them all."""
         from headwater.security.decisions import Resource, decide
@@ -82,7 +84,8 @@ class Rights(Room):
             refused = [name for name in names if name not in allowed]
             is_refused = bool(refused) and (wants_all or not allowed)
             told = names if is_refused or wants_all else sorted(allowed)
-            self._note(state, caller, action, "", told, policies.version, decision="refused" if is_refused else "allowed")
+            noted = "look" if command in _LOOKS else action
+            self._note(state, caller, noted, command, told, policies.version, decision="refused" if is_refused else "allowed")
         return caller.name, frozenset(allowed), refused
 
     @contextmanager

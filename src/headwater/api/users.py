@@ -115,6 +115,11 @@ class Room:
             raise ApprovalRefused(f"{caller.name} may not {deed}", expected=expected, state="nothing was changed")
         return caller
 
+    def _note_of_user(self, state: StateStore, caller: Principal, action: str, what: str, decision: Outcome = "allowed") -> None:
+        """Notes what takes the owner no right: of them it would say nothing."""
+        if caller.kind != "owner":
+            self._note(state, caller, action, what, decision=decision)
+
     def _note(
         self,
         state: StateStore,
@@ -386,7 +391,8 @@ class RequestsRoom(Room):
         if days < 1:
             raise UsageError("a review looks back at least a day", found=str(days))
         session = self._session()
-        self._administrator(session.state, "review access", or_by_grant=True)
+        caller = self._administrator(session.state, "review access", or_by_grant=True)
+        self._note_of_user(session.state, caller, "admin", "review access")
         records = [
             row.record for row in AuditLog(session.state, self._loaded.environment).rows(AuditFilter(since=session.clock() - timedelta(days=days)))
         ]
@@ -449,20 +455,23 @@ class AuditRoom(Room):
     def list(self, filter: AuditFilter | None = None, *, limit: int | None = 50) -> list[AuditRow]:
         """The newest rows that the filter lets through, the oldest of them first. Raises ApprovalRefused for who hasn't the right `audit`."""
         with self._state() as state:
-            self._auditor(state)
+            self._auditor(state, "list")
             return self._log(state).rows(filter, limit=limit)
 
     def arrow(self, filter: AuditFilter | None = None) -> pa.Table:
         """The same as an Arrow table, all of it: what `headwater.audit` holds."""
         with self._state() as state:
-            self._auditor(state)
+            self._auditor(state, "list")
             return self._log(state).arrow(filter)
 
-    def _auditor(self, state: StateStore) -> None:
+    def _auditor(self, state: StateStore, what: str) -> None:
+        """Whoever calls must have the right `audit`; of a user it is noted what they did with it, or weren't allowed to."""
         from headwater.security.decisions import Resource, decide
 
         caller = self._caller(state)
-        if not decide(users_of(self._loaded, state).policies(), caller, "audit", Resource(), at=state.clock()).is_allowed:
+        is_allowed = decide(users_of(self._loaded, state).policies(), caller, "audit", Resource(), at=state.clock()).is_allowed
+        self._note_of_user(state, caller, "audit", what, "allowed" if is_allowed else "refused")
+        if not is_allowed:
             raise ApprovalRefused(f"{caller.name} can't read the audit", expected="a grant of `audit`")
 
     def anchor(self) -> Anchored:
@@ -504,7 +513,7 @@ class AuditRoom(Room):
         Raises AuditBroken with the first of what is wrong, ApprovalRefused for who hasn't the right `audit`.
         """
         session = self._session()
-        self._auditor(session.state)
+        self._auditor(session.state, "verify")
         anchors = session.lake.audit_anchors()
         if anchors:
             from headwater.security.signing import Signatures

@@ -126,7 +126,7 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
         results=results,
     )
     if options.interval is not None:
-        order = project.graph.sort(set(order).union(*(project.graph.downstream(table) for table in order)))
+        order = project.graph.with_downstream(order)
         if not any(_is_restatable(project, table) for table in order):
             raise UsageError(
                 "there is nothing to restate: no selected model is incremental by a time column",
@@ -143,15 +143,21 @@ def make_plan(project: LoadedProject, options: RunOptions, lake_state: LakeState
     )
     plan = Plan(order, facts, situation, lake_state)
     plan.join()
-    known = {table.key for table in facts}
-    if not options.include and not options.exclude:
-        plan.retired = tuple(table for table, state in lake_state.tables.items() if table.key not in known and not state.is_retired)
+    plan.retired = retired_by(project, options, lake_state)
     groups: dict[str, list[TableName]] = {}
     for table, fact in facts.items():
         if fact.publish_group is not None:
             groups.setdefault(fact.publish_group, []).append(table)
     plan.groups = {group: tuple(tables) for group, tables in groups.items()}
     return plan
+
+
+def retired_by(project: LoadedProject, options: RunOptions, lake_state: LakeState) -> tuple[TableName, ...]:
+    """The deployed tables whose file is gone: a run of all retires them."""
+    if options.include or options.exclude:
+        return ()
+    known = {table.key for table in project.graph.nodes}
+    return tuple(table for table, state in lake_state.tables.items() if table.key not in known and not state.is_retired)
 
 
 def _is_restatable(project: LoadedProject, table: TableName) -> bool:

@@ -94,6 +94,11 @@ class Graph:
         """All that is made from the table, at most `depth` steps away (None: all the way); without the table itself."""
         return self._reach(table, depth, up=False)
 
+    def with_downstream(self, tables: Iterable[TableName]) -> tuple[TableName, ...]:
+        """These tables and all that is made from them, in topological order."""
+        given = set(tables)
+        return self.sort(given.union(*map(self.downstream, given)))
+
     def _reach(self, table: TableName, depth: int | None, *, up: bool) -> frozenset[TableName]:
         seen = {table}
         queue = deque([(table, 0)])

@@ -23,7 +23,7 @@ from headwater.state.rows import written
 #: What can be had for a time. Giving rights, reading the audit and administering aren't on one table, and would last longer than the access itself.
 REQUESTABLE: Final[tuple[Action, ...]] = ("select", "export", "run", "publish", "quarantine", "detokenize")
 RequestState = Literal["waiting", "approved", "ended", "revoked"]
-_DECIDERS: Final[tuple[Action, ...]] = ("approve", "admin")
+DECIDERS: Final[tuple[Action, ...]] = ("approve", "admin")
 _DECIDING: Final = 7_203_421
 _IN_FORCE: Final = (
     sa.select(t.access_requests)
@@ -212,7 +212,7 @@ class AccessRequests:
 
 def may_decide(policies: Policies, who: Principal, table: TableName, *, at: datetime) -> bool:
     """Whether somebody may decide about access to a table, as far as it isn't their own: by a grant of `approve` or `admin` on it."""
-    return any(decide(policies, who, action, Resource(table), at=at).is_allowed for action in _DECIDERS)
+    return any(decide(policies, who, action, Resource(table), at=at).is_allowed for action in DECIDERS)
 
 
 def effective_policies(policies: Policies, approved: Sequence[AccessRequest], at: datetime) -> Policies:

@@ -10,19 +10,23 @@ from typing import Any, Final
 from headwater.security.audited import Audited
 from headwater.security.decisions import Decision, Resource, decide
 from headwater.security.principals import APPROVED, Membership, Principal, roles_of
+from headwater.security.requests import DECIDERS
 from headwater.spec.names import TableName
 from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers
 
+#: The table that takes the right `audit` on the whole lake.
+_AUDIT: Final = TableName("headwater", "audit")
 _WITH_COLUMNS: Final = ("select", "export", "quarantine", "detokenize")
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One way in which somebody used a right, as often as it occurred: the columns they read of one table, in lower case."""
+    """One way in which somebody used a right, as often as it occurred: the columns they read of one table, in lower case. Without a table
+    it is of the whole lake. `approve` stands for deciding about access, by whichever right."""
 
     principal: Principal
     action: Action
-    table: TableName
+    table: TableName | None
     columns: frozenset[str]
     at: datetime
     purpose: str | None
@@ -59,7 +63,7 @@ def uses_of(
     """
     found: dict[tuple[object, ...], Use] = {}
     for record in records:
-        if record.decision != "allowed" or record.action not in ACTIONS or not record.tables or record.principal in ("owner", "(unknown)"):
+        if record.decision != "allowed" or record.principal in ("owner", "(unknown)"):
             continue
         if record.asked_by is not None and record.action != "export":
             continue
@@ -77,15 +81,29 @@ def uses_of(
             record.principal in admins,
             purpose=record.purpose,
         )
-        for text in record.tables:
-            try:
-                name = TableName.parse(text)
-            except ValueError:
-                continue
-            used = frozenset(columns.get(text.lower(), ()))
-            key = (record.principal, principal.roles, record.action, name, used, record.purpose, _turns_passed(policies, record.at))
-            found.setdefault(key, Use(principal, record.action, name, used, record.at, record.purpose))
+        for action, on in _rights_taken(record):
+            used = frozenset(columns.get(str(on).lower(), ()))
+            key = (record.principal, principal.roles, action, on, used, record.purpose, _turns_passed(policies, record.at))
+            found.setdefault(key, Use(principal, action, on, used, record.at, record.purpose))
     return list(found.values())
+
+
+def _rights_taken(record: Audited) -> Iterator[tuple[Action, TableName | None]]:
+    """The rights that a row took, each with its table; with None those of the whole lake."""
+    action = "approve" if record.action == "revoke" else record.action
+    if action not in ACTIONS:
+        return
+    if action in ("audit", "admin") and not record.tables:
+        yield action, None
+    for text in record.tables:
+        try:
+            table = TableName.parse(text)
+        except ValueError:
+            continue
+        if table == _AUDIT:
+            yield "audit", None
+        else:
+            yield action, table
 
 
 def _turns_passed(policies: Policies, at: datetime) -> int:
@@ -134,14 +152,17 @@ class _Replay:
     """Decides all uses again under other policies, and compares."""
 
     def __init__(self, policies: Policies, uses: Sequence[Use], resource_of: Callable[[TableName], Resource | None]) -> None:
-        self._resources = {table: resource_of(table) for table in {use.table for use in uses}}
+        self._resources = {table: Resource() if table is None else resource_of(table) for table in {use.table for use in uses}}
         decided = [(use, self._decide(policies, use)) for use in uses]
         self._expected = [(use, _seen(decision, use)) for use, decision in decided if decision is not None and decision.is_allowed]
         self.uses = [use for use, _ in self._expected]
 
     def _decide(self, policies: Policies, use: Use) -> Decision | None:
-        resource = self._resources[use.table]
-        return None if resource is None else decide(policies, use.principal, use.action, resource, at=use.at, purpose=use.purpose)
+        resource = Resource(use.table) if use.action == "approve" else self._resources[use.table]
+        if resource is None:
+            return None
+        decided = [decide(policies, use.principal, action, resource, at=use.at, purpose=use.purpose) for action in _by(use)]
+        return next((one for one in decided if one.is_allowed), None)
 
     def agrees(self, policies: Policies) -> bool:
         for use, expected in self._expected:
@@ -155,9 +176,14 @@ class _Replay:
         found = []
         for use in self.uses:
             resource = self._resources[use.table]
-            if resource is not None and role in use.principal.roles and use.action == grant.action:
+            if resource is not None and role in use.principal.roles and grant.action in _by(use):
                 found.append((use, resource))
         return found
+
+
+def _by(use: Use) -> Sequence[Action]:
+    """The actions of which a grant allows the use."""
+    return DECIDERS if use.action == "approve" else (use.action,)
 
 
 def _seen(decision: Decision, use: Use) -> tuple[object, ...]:
@@ -168,7 +194,7 @@ def _seen(decision: Decision, use: Use) -> tuple[object, ...]:
 def _narrower(grant: Grant, uses: Sequence[tuple[Use, Resource]]) -> Iterator[Callable[[Grant], Grant]]:
     """Ways to make a grant smaller: fewer tables, fewer columns, fewer labels in clear, fewer purposes."""
     matched = [(use, resource) for use, resource in uses if any(_is_on(pattern, use, resource) for pattern in grant.on)]
-    tables = sorted({use.table for use, _ in matched})
+    tables = sorted({use.table for use, _ in matched if use.table is not None})
     columns = {column.name.lower(): column.name for _, resource in matched for column in resource.columns}
     used = tuple(sorted({columns.get(name, name) for use, _ in matched for name in use.columns}))
     labels = {label for use, resource in matched for column in resource.columns if column.name.lower() in use.columns for label in column.labels}
@@ -195,7 +221,7 @@ def _with(grant: Grant, name: str, values: tuple[Any, ...]) -> Grant:
 
 def _is_on(pattern: TablePattern | LabelPattern, use: Use, resource: Resource) -> bool:
     if isinstance(pattern, TablePattern):
-        return pattern.matches(use.table)
+        return pattern.matches(use.table) if use.table is not None else pattern.schema_ == pattern.name == "*"
     return any(pattern.matches(label) for column in resource.columns for label in column.labels)
 
 

@@ -255,3 +255,15 @@ def test_the_audit_names_who_ran_an_export_beside_its_principal(guarded: tuple[P
     hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["boss"]})
     told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--action", "export", "--user", "boss").json]
     assert {(one["principal"], one["asked_by"]) for one in told} == {("op", "boss")}
+
+
+def test_a_list_of_exports_makes_no_lake(make_shop: Callable[..., Path], hw: Any) -> None:
+    folder = make_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT})
+    before = {path.name for path in folder.iterdir()}
+    hw(folder, "user", "add", "op", "--oidc")
+    token = hw(folder, "user", "token", "op").out.strip()
+    beside = {path.name for path in folder.iterdir()} - before
+    assert [one["name"] for one in hw(folder, "export", "list", "--json", env={"HEADWATER_TOKEN": token}).json] == ["countries"]
+    hw(folder, "export", "list", env={"HEADWATER_TOKEN": "hw_nobody_0"}, expect=None)
+    assert {path.name for path in folder.iterdir()} - before == beside
+    assert not list(folder.rglob("*lake*.sqlite"))

@@ -89,6 +89,7 @@ class Room:
 
     @property
     def is_owner(self) -> bool:
+        """Whether it is the owner who calls: nobody's token is given."""
         return not self._loaded.environ.get(TOKEN_VARIABLE)
 
     def _state(self) -> closing[StateStore]:

@@ -216,3 +216,27 @@ def test_a_question_of_megabytes_about_the_catalog_is_kept_in_part_each_time(sho
 
 def test_the_chain_holds(shop: Shop) -> None:
     shop.project.audit.verify()
+
+
+def test_a_password_in_a_refused_statement_is_not_kept(shop: Shop) -> None:
+    statements = (
+        "ALTER USER ada PASSWORD 'my secret'",
+        "/* new */ create role bob with login encrypted password $$my secret$$",
+        "alter user ada password 'my secret",
+    )
+    with shop.postgres() as connection:
+        for sql in statements:
+            with pytest.raises(psycopg.Error):
+                connection.execute(sql)  # type: ignore[arg-type]
+    with shop.flight() as flown, flown.cursor() as cursor:
+        for sql in statements:
+            assert shop.http(sql) == 400
+            with pytest.raises(adbc_driver_manager.Error):
+                cursor.execute(sql)
+    rows = [row.record for row in shop.project.audit.list(AuditFilter(principal="ada"), limit=10_000)]
+    assert [row for row in rows if "secret" in f"{row.sql} {row.error}"] == []
+    doors = {row.door for row in rows if row.sql == "ALTER USER ada PASSWORD .."}
+    assert doors == {"postgres", "http", "flight"}
+    asked = "select password from m.orders where 'a' = password"
+    assert shop.http(asked) == 400
+    assert shop.decisions(asked) == ["failed"]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import sqlalchemy as sa
 
 from headwater.errors import AuditUnwritable, StateError
-from headwater.security.audited import Audited, AuditHead, Outcome, noted_head
+from headwater.security.audited import Audited, AuditHead, Outcome, noted_head, without_password
 from headwater.state import StateStore
 from headwater.state import tables as t
 
@@ -438,6 +438,7 @@ def _hash(row: dict[str, Any]) -> str:
 
 
 def _row_of(record: Audited, environment: str) -> dict[str, Any]:
+    sql, error = without_password(record.sql, record.error or "") if record.decision != "allowed" else (record.sql, record.error or "")
     return {
         "at": record.at,
         "environment": environment,
@@ -449,12 +450,12 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
         "address": None if record.address is None else _clean(record.address),
         "purpose": None if record.purpose is None else _clean(record.purpose),
         "action": record.action,
-        "sql": _cut(_clean(record.sql)),
+        "sql": _cut(_clean(sql)),
         "tables": [_clean(table) for table in record.tables],
         "columns": [_clean(column) for column in record.columns],
         "rows": None if record.rows is None else int(record.rows),
         "decision": record.decision,
-        "error": _cut(_clean(record.error or "")),
+        "error": _cut(_clean(error)),
         "policy_version": record.policy_version,
         "seconds": float(record.seconds) + 0.0 if record.seconds is not None and math.isfinite(record.seconds) else None,
     }

@@ -27,11 +27,21 @@ _SHORT_SCALE: Final = 9
 _OPERANDS: Final = ("hw_dividend", "hw_divisor")
 
 
+class _Operands:
+    """What was divided. Copies of the quotient share it: nothing changes it, and they would copy all that stands in it once more at each depth."""
+
+    def __init__(self, dividend: exp.Expr, divisor: exp.Expr) -> None:
+        self.both = (dividend, divisor)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Operands:
+        return self
+
+
 def quotient(dividend: exp.Expr, divisor: exp.Expr) -> exp.Expr:
     """A DECIMAL(38,20). It fails where the divisor is zero, and where the quotient has more digits than that holds."""
     made = _made(dividend, divisor, is_text=False)
     made.type = quotient_type()
-    made.meta["quotient"] = (dividend, divisor)
+    made.meta["quotient"] = _Operands(dividend, divisor)
     return made
 
 
@@ -41,7 +51,7 @@ def quotient_as_text(node: exp.Expr) -> exp.Expr | None:
         node = node.this
     if "quotient" not in node.meta:
         return None
-    made = _made(*node.meta["quotient"], is_text=True)
+    made = _made(*node.meta["quotient"].both, is_text=True)
     made.type = exp.DataType.build("text")
     return made
 

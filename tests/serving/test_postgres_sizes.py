@@ -1,0 +1,26 @@
+"""Translating takes a time, and makes a text, that grow as the query does."""
+
+from __future__ import annotations
+
+import time
+
+from headwater.serving.postgres.context import Context
+from headwater.serving.postgres.dialect import translate
+
+
+def translated(sql: str) -> str:
+    context = Context("shop", "ada", "postgres", ("public",), (), lambda name: None, lambda *given: None)
+    return translate(sql, context).sql
+
+
+def nested(sql: str, depth: int) -> str:
+    made = "1.5"
+    for _ in range(depth):
+        made = sql.format(made)
+    return made
+
+
+def test_a_quotient_in_a_quotient_takes_as_long_as_the_first() -> None:
+    began = time.process_time()
+    translated(f"SELECT {nested('round({} / 3, 5)', 9)}")
+    assert time.process_time() - began < 10  # it takes one or two; copied twice at each depth, a minute

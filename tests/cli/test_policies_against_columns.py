@@ -108,3 +108,45 @@ def test_a_stream_that_a_row_filter_looks_into_is_used(make_shop: Callable[..., 
     folder = make_shop(FILES)
     unused = [one["message"] for one in hw(folder, "lint", "--json", expect=2).json if one["rule"] == "unused-stream"]
     assert [message.split()[0] for message in unused] == ["contacts.people"]
+
+
+def _said(hw: Any, folder: Path, *, expect: int = 0) -> list[str]:
+    found = hw(folder, "lint", "--json", expect=expect).json
+    return [one["message"] for one in found if one["path"] == "policies/p.yaml"]
+
+
+def test_a_column_that_comes_with_the_policy_about_it_is_no_error(make_shop: Callable[..., Path], hw: Any) -> None:
+    contacts = "type: files\nstreams:\n  people: {path: data/people.csv, columns: {id: bigint}}\n"
+    files = {"models/marts/all_of.sql": "SELECT * FROM contacts.people\n", "models/marts/top.sql": "SELECT * FROM marts.all_of\n"}
+    folder = make_shop({**files, "sources/contacts.yaml": contacts, "data/people.csv": "id,name\n1,ada\n"})
+    hw(folder, "run")
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies/p.yaml").write_text(
+        "roles:\n  analyst:\n    grants:\n"
+        + "".join(
+            f"      - {{select: {table}, where: \"region = 'north'\", columns: [id, region]}}\n"
+            for table in ("contacts.people", "marts.all_of", "marts.top")
+        )
+        + "masks: {contacts.people.region: partial, marts.top.region: partial}\n"
+    )
+    assert len(_said(hw, folder, expect=2)) == 8
+    (folder / "sources/contacts.yaml").write_text(contacts.replace("id: bigint", "id: bigint, region: {type: varchar}"))
+    (folder / "data/people.csv").write_text("id,name,region\n1,ada,north\n")
+    assert _said(hw, folder) == []
+    hw(folder, "run")
+    assert _said(hw, folder) == []
+
+
+def test_a_type_that_changes_with_the_policy_about_it_is_no_error(make_shop: Callable[..., Path], hw: Any) -> None:
+    folder = make_shop({"models/marts/days.sql": "SELECT '2024-05-01' AS s\n", "models/marts/top.sql": "SELECT * FROM marts.days\n"})
+    hw(folder, "run")
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies/p.yaml").write_text(
+        "roles:\n  analyst:\n    grants:\n      - {select: marts.days, where: year(s) = 2024}\n      - {select: marts.top, where: year(s) = 2024}\n"
+        "masks: {marts.days.s: {generalise: month}}\n"
+    )
+    assert len(_said(hw, folder, expect=2)) == 3
+    (folder / "models/marts/days.sql").write_text("SELECT '2024-05-01'::DATE AS s\n")
+    assert _said(hw, folder) == []
+    (folder / "policies/p.yaml").write_text("roles: {analyst: {grants: [{select: marts.top, where: nope = 1}]}}\n")
+    assert _said(hw, folder, expect=2) == ["the row filter of the role analyst names nope, and there is no such column in marts.top"]

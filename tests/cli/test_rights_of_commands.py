@@ -347,3 +347,23 @@ def test_refusals_and_looks_at_users_have_rows(guarded: tuple[Path, dict[str, st
         ("boss", "admin", "allowed", "user list", []),
         ("boss", "admin", "allowed", "user tokens", []),
     ]
+
+
+def test_a_list_of_exports_makes_no_lake(make_shop: Callable[..., Path], hw: Any) -> None:
+    folder = make_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT})
+    before = {path.name for path in folder.iterdir()}
+    hw(folder, "user", "add", "op", "--oidc")
+    token = hw(folder, "user", "token", "op").out.strip()
+    beside = {path.name for path in folder.iterdir()} - before
+    assert [one["name"] for one in hw(folder, "export", "list", "--json", env={"HEADWATER_TOKEN": token}).json] == ["countries"]
+    hw(folder, "export", "list", env={"HEADWATER_TOKEN": "hw_nobody_0"}, expect=None)
+    assert {path.name for path in folder.iterdir()} - before == beside
+    assert not list(folder.rglob("*lake*.sqlite"))
+
+
+@pytest.mark.parametrize("command", ["list", "run", "status"])
+def test_who_may_run_no_export_is_told_that(guarded: tuple[Path, dict[str, str]], hw: Any, command: str) -> None:
+    folder, tokens = guarded
+    done = hw(folder, "export", command, env={"HEADWATER_TOKEN": tokens["sam"]})
+    assert "there is no export that you may run" in done.out + done.err
+    assert "the project has no exports" not in done.out + done.err

@@ -278,3 +278,22 @@ def test_a_copy_of_the_store_holds_the_chain(store: StateStore, audit: AuditLog,
 
 def test_query_ids_are_unlike() -> None:
     assert len({new_query_id() for _ in range(1000)}) == 1000
+
+
+def test_of_a_long_statement_and_error_the_beginning_the_length_and_a_digest_are_kept(audit: AuditLog, clock: Clock) -> None:
+    long = "é" * 100_000
+    audit.append(record(clock, 1, sql=long, error=long))
+    audit.append(record(clock, 2, sql="é" * 65_536))
+    first, second = (row.record for row in audit.rows())
+    assert first.sql == first.error == f"{'é' * 65_536} .. (100,000 characters, SHA-256 {hashlib.sha256(long.encode()).hexdigest()})"
+    assert second.sql == "é" * 65_536
+    assert audit.verify().is_sound
+
+
+def test_rows_that_nobody_waits_for_are_written_before_too_much_of_them_waits(audit: AuditLog, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.security.audit._SOON", 600.0)
+    monkeypatch.setattr("headwater.security.audit._MOST_WAITING_TEXT", 1_000)
+    for number in range(1, 8):
+        audit.append_soon(record(clock, number, sql="x" * 400))
+        assert sum(len(waiting.row["sql"]) for waiting in audit._queue if waiting.row) <= 1_000
+    assert [row.record.query_id for row in audit.rows()] == [f"q{number}" for number in range(1, 8)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -196,8 +198,20 @@ def test_a_refused_statement_of_megabytes_is_kept_in_part(shop: Shop) -> None:
         connection.execute(sql)  # type: ignore[arg-type]
     found = [row.record for row in shop.project.audit.list(AuditFilter(principal="ada"), limit=1)]
     assert found[0].sql.startswith("selec xxx")
-    assert found[0].sql.endswith("xx .. (2,097,158 characters)")
-    assert len(found[0].sql) < 2**20 + 100
+    assert found[0].sql.endswith(f"xx .. (2,097,158 characters, SHA-256 {hashlib.sha256(sql.encode()).hexdigest()})")
+    assert len(found[0].sql) < 66_000
+
+
+def test_a_question_of_megabytes_about_the_catalog_is_kept_in_part_each_time(shop: Shop) -> None:
+    sql = f"SELECT relname FROM pg_class /* {'x' * 2**21} */ LIMIT 1"
+    with shop.postgres() as connection:
+        for _ in range(3):
+            connection.execute(sql, prepare=True)  # type: ignore[call-overload]
+    time.sleep(1)  # they are written within half a second
+    kept = [row.record.sql for row in shop.project.audit.list(AuditFilter(principal="ada", action="catalog"), limit=10_000)]
+    asked = [one for one in kept if one.startswith("SELECT relname FROM pg_class /* x")]
+    assert len(asked) == 3
+    assert all(len(one) < 66_000 and "characters, SHA-256 " in one for one in asked)
 
 
 def test_the_chain_holds(shop: Shop) -> None:

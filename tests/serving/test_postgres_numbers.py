@@ -125,12 +125,49 @@ def test_shares_and_averages_are_the_same(both: Both, sql: str) -> None:
         "(price / 3) * (price / 7)",
         "sqrt(price)",
         "power(1.05, 2)",
+        "(array[id, 2.50])[1]::text",
+        "(select 1 union select 2.50 order by 1 limit 1)::text",
     ],
 )
 def test_what_has_other_digits_is_refused(both: Both, expression: str) -> None:
     got = ask(both[1], f"SELECT {expression} FROM {SCHEMA}.facts")
     assert isinstance(got, psycopg.Error)
     assert got.sqlstate == "0A000"
+
+
+_MIXED = (
+    "SELECT 1 AS x UNION ALL SELECT 2 UNION ALL SELECT 2.50",
+    "SELECT 2.50 AS x INTERSECT SELECT 2.5",
+    "SELECT 1.0 AS x EXCEPT (SELECT 2.50 UNION SELECT 3)",
+    "SELECT price AS x FROM {s}.facts UNION ALL SELECT id FROM {s}.facts",
+    "SELECT price AS x FROM {s}.facts UNION ALL SELECT price / 3 FROM {s}.facts",
+    "SELECT x FROM (VALUES (1), (2.50)) AS v (x)",
+)
+_ALIKE = (
+    "SELECT 1.25 AS x UNION ALL SELECT 2.50 UNION ALL SELECT NULL",
+    "SELECT price AS x FROM {s}.facts UNION ALL SELECT sum(price) FROM {s}.facts",
+    "SELECT x FROM (VALUES (1.25), (NULL), (2.50)) AS v (x)",
+    "SELECT (ARRAY[1.5, 2.5])[1] AS x",
+)
+
+
+@pytest.mark.parametrize("rows", _MIXED)
+def test_numbers_of_several_scales_in_one_column_have_no_text(both: Both, rows: str) -> None:
+    for sql in ("SELECT x::text FROM ({q}) t", "WITH t AS ({q}) SELECT x || '' FROM t", "SELECT string_agg(x::text, ',') FROM ({q}) t"):
+        got = ask(both[1], sql.replace("{q}", rows).replace("{s}", SCHEMA))
+        assert isinstance(got, psycopg.Error)
+        assert got.sqlstate == "0A000", sql
+    assert _difference(both, f"SELECT x + 1, x * 2.5 FROM ({rows}) t ORDER BY 1".replace("{s}", SCHEMA)) == (None, True)
+
+
+@pytest.mark.parametrize("rows", _ALIKE)
+def test_numbers_of_one_scale_in_a_column_have_its_digits(both: Both, rows: str) -> None:
+    assert _difference(both, f"SELECT x::text, x || '' FROM ({rows}) t ORDER BY 1".replace("{s}", SCHEMA)) == (None, True)
+
+
+def test_a_column_is_divided_with_the_digits_of_all_its_rows(both: Both) -> None:
+    sql = "SELECT x / 3 FROM (SELECT 1.5 AS x UNION ALL SELECT 2.55) t UNION ALL SELECT (ARRAY[1.5, 2.55])[2] / 7 ORDER BY 1"
+    assert _difference(both, sql) == (None, True)
 
 
 @pytest.mark.parametrize(

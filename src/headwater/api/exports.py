@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from headwater.api.users import TOKEN_VARIABLE, keyring_of
+from headwater.api.users import Room, keyring_of
 from headwater.errors import ApprovalRefused, HeadwaterError, UsageError
 from headwater.project import LoadedProject
 from headwater.spec.exports import OWNER_NAME, Export
@@ -48,18 +48,18 @@ class ExportState:
     dead: int
 
 
-class Exports:
+class Exports(Room):
     """`project.exports`. Whoever HEADWATER_TOKEN says may run an export when they are an administrator or its principal; without it, it is the owner
     who calls."""
 
     def __init__(self, loaded: LoadedProject, session: Callable[[], Session], asking: Callable[[], Asking]) -> None:
-        self._loaded = loaded
+        super().__init__(loaded)
         self._session = session
         self._asking = asking
 
     def list(self) -> list[ListedExport]:
         """All exports that the caller may run, by name. Touches neither lake nor state, but to know who that is."""
-        caller = self._caller()
+        caller = self._who_calls()
         found = sorted((one for one in self._loaded.exports.values() if _may_run(caller, one)), key=lambda export: export.name)
         return [ListedExport(one.name, one.table_name, one.as_, one.to, one.path, one.description) for one in found]
 
@@ -199,16 +199,18 @@ class Exports:
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
-    def _caller(self) -> Principal:
-        """Raises AuthenticationFailed."""
+    def _who_calls(self) -> Principal:
+        """Opens the state store alone, and that for a token only: a lake isn't made to find out. Raises AuthenticationFailed."""
         from headwater.security.principals import OWNER
 
-        token = self._loaded.environ.get(TOKEN_VARIABLE)
-        return self._asking().users.login_token(token, door="local") if token else OWNER
+        if self.is_owner:
+            return OWNER
+        with self._state() as state:
+            return self._caller(state)
 
     def _caller_for(self, export: Export) -> Principal:
         """Raises AuthenticationFailed, ApprovalRefused."""
-        caller = self._caller()
+        caller = self._who_calls()
         if not _may_run(caller, export):
             expected = f"an administrator, or {export.as_}, with a token that is good for it"
             raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=expected)

@@ -15,7 +15,7 @@ from headwater.project.lint import LINT_RULES
 from headwater.project.problems import nearest
 from headwater.security.masks import hides
 from headwater.spec.lineage import Lineage
-from headwater.spec.models import Model, SnapshotKind
+from headwater.spec.models import SnapshotKind
 from headwater.spec.names import TECHNICAL_COLUMNS, ColumnName, TableName
 from headwater.spec.policies import Deny, Grant, LabelPattern, Mask, TablePattern, covers
 from headwater.spec.sources import Stream
@@ -46,23 +46,44 @@ class KnownTables:
 def known_columns(
     project: LoadedProject, deployed: Mapping[TableName, TableState], lineages: Mapping[TableName, Lineage]
 ) -> dict[TableName, dict[str, str | None]]:
-    """The columns of tables as the lake has them, as frozen contracts promise them and as lineage derives them, together."""
+    """The columns of tables as the lake has them, as frozen contracts promise them and as lineage derives them, together.
+
+    Where the next run may make a table otherwise than the lake has it, since it or what it reads was changed, its types aren't known; and nothing is
+    known where neither a contract nor lineage tells all its columns.
+    """
     found: dict[TableName, dict[str, str | None]] = {}
+    changed: set[TableName] = set()
+    unsure: set[TableName] = set()
     for table in project.graph.order():
-        state = deployed.get(table)
-        columns: dict[str, str | None] = {column.name: column.type for column in state.columns} if state is not None and not state.is_retired else {}
-        resource: Model | Stream = project.models[table] if table in project.models else project.stream(table)[2]
-        if isinstance(resource, Stream):
-            told = _promised(resource)
-        else:
-            lineage = lineages.get(table)
-            is_whole = lineage is not None and lineage.is_complete and lineage.columns_known and not isinstance(resource.kind, SnapshotKind)
-            told = dict.fromkeys(lineage.columns) if lineage is not None and is_whole else {}
+        state, inputs = deployed.get(table), project.graph.inputs(table)
+        is_there = state is not None and not state.is_retired
+        columns: dict[str, str | None] = {column.name: column.type for column in state.columns} if state is not None and is_there else {}
+        told = {} if unsure.intersection(inputs) else _told(project, table, lineages.get(table))
+        if unsure.intersection(inputs) or (is_there and (changed.intersection(inputs) or not _is_as_built(project, table, state))):
+            changed.add(table)
+            columns = dict.fromkeys(columns)
+            if not told:
+                unsure.add(table)
+                continue
         names = {name.lower() for name in columns}
         columns |= {name: type_name for name, type_name in told.items() if name.lower() not in names}
         if columns:
             found[table] = columns
     return found
+
+
+def _is_as_built(project: LoadedProject, table: TableName, state: TableState | None) -> bool:
+    return state is not None and state.load is not None and state.load.fingerprint == project.fingerprint(table)
+
+
+def _told(project: LoadedProject, table: TableName, lineage: Lineage | None) -> dict[str, str | None]:
+    """A table's columns by its contract or its lineage, where these tell all of them."""
+    model = project.models.get(table)
+    if model is None:
+        return _promised(project.stream(table)[2])
+    if lineage is None or not (lineage.is_complete and lineage.columns_known) or isinstance(model.kind, SnapshotKind):
+        return {}
+    return dict.fromkeys(lineage.columns)
 
 
 def _promised(stream: Stream) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from headwater.api.users import TOKEN_VARIABLE, Room, users_of
+from headwater.api.users import Room, users_of
 from headwater.errors import ApprovalRefused
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ class Rights(Room):
         """`session` opens the lake where there is one: a denial may be by a label that a column has."""
         super().__init__(loaded)
         self._session = session
-
-    @property
-    def is_owner(self) -> bool:
-        return not self._loaded.environ.get(TOKEN_VARIABLE)
 
     def need_administrator(self, deed: str) -> None:
         """Raises ApprovalRefused unless whoever calls is the owner or an administrator. `deed` follows "may not"."""

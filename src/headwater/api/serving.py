@@ -16,7 +16,6 @@ from headwater.errors import HeadwaterError, UsageError
 from headwater.security.audit import new_query_id
 from headwater.security.audited import Audited
 from headwater.security.network import Turns
-from headwater.serving.limits import DoorLimits
 from headwater.serving.noting import refusals_noted
 from headwater.serving.server import OpenDoor, Running, serve_all
 from headwater.spec.policies import instant
@@ -186,7 +185,7 @@ class LakeService:
 
     def note_refused(self, principal: Principal, sql: str, why: str) -> None:
         """One row, as the gate leaves one of what it refuses. It stands when this returns, so that whoever sends many waits for each."""
-        self._asking.audit.append(self._row(principal, "select", _as_asked(sql), why))
+        self._asking.audit.append(self._row(principal, "select", sql, why))
 
     def _row(self, principal: Principal, action: str, sql: str, error: str | None) -> Audited:
         return Audited(
@@ -215,17 +214,11 @@ class LakeService:
 
     def _access(self, principal: Principal, asked: str | None = None) -> Access:
         access = self._asking.access(principal)
-        return access if asked is None else replace(access, asked=_as_asked(asked))
+        return access if asked is None else replace(access, asked=asked)
 
     def close(self) -> None:
         """Writes what of the audit still waits. The session stays open."""
         self._asking.close()
-
-
-def _as_asked(sql: str) -> str:
-    """A statement as the audit keeps it: as much of it as HTTP and Flight SQL take at all."""
-    most = DoorLimits().body
-    return sql if len(sql) <= most else f"{sql[:most]} .. ({len(sql):,} characters)"
 
 
 def _word(*parts: object) -> str:

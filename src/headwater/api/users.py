@@ -87,6 +87,11 @@ class Room:
     def __init__(self, loaded: LoadedProject) -> None:
         self._loaded = loaded
 
+    @property
+    def is_owner(self) -> bool:
+        """Whether it is the owner who calls: nobody's token is given."""
+        return not self._loaded.environ.get(TOKEN_VARIABLE)
+
     def _state(self) -> closing[StateStore]:
         return closing(open_state(self._loaded))
 

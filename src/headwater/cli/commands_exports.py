@@ -22,6 +22,12 @@ IdsArgument = Annotated[
 ]
 
 
+def _no_exports(session: Session) -> str:
+    if session.project.exports.is_owner:
+        return "the project has no exports yet: add one in exports/"
+    return "there is no export that you may run"
+
+
 def export_list(session: Session, json: JsonOption = False) -> None:
     """List the exports: which table, as whom, where to."""
     found = session.project.exports.list()
@@ -29,7 +35,7 @@ def export_list(session: Session, json: JsonOption = False) -> None:
         screen.json(found)
         return
     rows = [[one.name, one.table, one.principal, one.destination, one.path] for one in found]
-    screen.table(["EXPORT", "TABLE", "AS", "TO", "FILE"], rows, empty="the project has no exports yet: add one in exports/")
+    screen.table(["EXPORT", "TABLE", "AS", "TO", "FILE"], rows, empty=_no_exports(session))
 
 
 def export_check(session: Session, name: NameArgument, json: JsonOption = False) -> None:
@@ -67,7 +73,7 @@ def export_run(
         if result.error is not None:
             screen.error(result.error)
     if not results:
-        screen.note("the project has no exports yet: add one in exports/")
+        screen.note(_no_exports(session))
     waiting = [(f"headwater export dead list {result.name}", "rows that were refused") for result in results if result.waiting]
     screen.next_commands(waiting)
     codes = [exit_code_of(result.error) for result in results if result.error is not None]
@@ -121,7 +127,7 @@ def export_status(session: Session, names: NamesArgument = None, json: JsonOptio
             batches = f"{run.acknowledged:,} of {run.batches:,}"
             rows.append([one.name, run.status, run.snapshot_id, batches, run.finished_at or run.started_at, one.dead])
     columns = ["EXPORT", "LAST RUN", "SNAPSHOT", "BATCHES", "AT", "DEAD"]
-    screen.table(columns, rows, empty="the project has no exports yet: add one in exports/")
+    screen.table(columns, rows, empty=_no_exports(session))
 
 
 def dead_list(session: Session, name: NameArgument, json: JsonOption = False) -> None:

@@ -40,13 +40,13 @@ def serve(
     """
     from headwater.serving.limits import hold_memory
 
-    hold_memory()
     project = session.project
 
     def told(door: OpenDoor) -> None:
         screen.note(f"{_NAMES[door.door]:<10} ready at {door.url}{'' if door.is_secure else '  (without TLS)'}")
 
     with project.serve(host=host, pg_port=pg_port, flight_port=flight_port, http_port=http_port, on_ready=told) as server:
+        hold_memory()  # not before: whoever may not serve goes on as they were
         made = server.certificate
         if made is not None and made.authority is not None:
             screen.note(f"the certificate was made here; clients must be told to trust {made.authority}")

@@ -35,9 +35,12 @@ _CHUNK: Final = 2_000
 _STORED: Final[Mapping[str, str]] = {"logged_at": "at"}
 #: Faults beyond this are counted, not described.
 _MAX_FAULTS: Final = 100
-#: How long a row may wait that nothing waits for, in seconds; and how many of them may wait.
+#: How long a row may wait that nothing waits for, in seconds; how many of them may wait, and how many characters of statements and errors in them.
 _SOON: Final = 0.5
 _MOST_WAITING: Final = 10_000
+_MOST_WAITING_TEXT: Final = 16 * 2**20
+#: Characters of a statement, and of an error, that a row keeps.
+_MOST_TEXT: Final = 64 * 2**10
 FaultKind = Literal["changed", "missing", "unlinked", "truncated", "rewritten", "lost", "forged"]
 _HASHED: Final = tuple(column.name for column in t.audit.columns if column.name != "hash")
 #: Columns that the first audits hadn't: a row that has nothing in them has the hash it would have had then.
@@ -104,6 +107,11 @@ class _Waiting:
     is_done: bool = False
     error: Exception | None = None
 
+    @property
+    def text(self) -> int:
+        """Characters of its statement and error."""
+        return 0 if self.row is None else len(self.row["sql"]) + len(self.row["error"])
+
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
@@ -142,6 +150,7 @@ class AuditLog:
         self._state = state
         self._environment = environment
         self._queue: list[_Waiting] = []
+        self._queued_text = 0
         self._flusher: threading.Timer | None = None
         self._queue_lock = threading.Lock()
         self._is_writing = False
@@ -158,14 +167,26 @@ class AuditLog:
         """Writes one row together with the next, or within half a second. For what is over: nobody waits for it, nothing is held back by it.
 
         What can't be written then waits for the next try; a process that is killed loses it, and the row that stood before the query remains.
+        Where as much waits as may, it is written first; the row is lost only if that fails.
         """
+        waiting = _Waiting(_row_of(record, self._environment), is_patient=True)
+        if self._is_full(waiting):
+            self._flush_quietly()
         with self._queue_lock:
-            if len(self._queue) < _MOST_WAITING:
-                self._queue.append(_Waiting(_row_of(record, self._environment), is_patient=True))
+            if not self._is_full(waiting):
+                self._enqueue(waiting)
             if self._flusher is None:
                 self._flusher = threading.Timer(_SOON, self._flush_quietly)
                 self._flusher.daemon = True
                 self._flusher.start()
+
+    def _is_full(self, further: _Waiting) -> bool:
+        return len(self._queue) >= _MOST_WAITING or self._queued_text + further.text > _MOST_WAITING_TEXT
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        """Under the queue's lock."""
+        self._queue.append(waiting)
+        self._queued_text += waiting.text
 
     def flush(self) -> None:
         """Writes what waits. Raises AuditUnwritable; then it waits on."""
@@ -188,7 +209,7 @@ class AuditLog:
     def _wait_for(self, mine: _Waiting) -> Exception | None:
         """What kept the row from being written; None when it stands."""
         with self._queue_lock:
-            self._queue.append(mine)
+            self._enqueue(mine)
             must_wait, self._is_writing = self._is_writing, True
         if must_wait:
             mine.is_called.wait()
@@ -199,7 +220,7 @@ class AuditLog:
     def _write_waiting(self) -> None:
         """Writes what waits, then calls those who waited for it, and the first of those who came meanwhile, to do the same."""
         with self._queue_lock:
-            batch, self._queue = self._queue, []
+            batch, self._queue, self._queued_text = self._queue, [], 0
         try:
             self._write_all(batch)
         finally:
@@ -222,7 +243,7 @@ class AuditLog:
                 batch[0].error = error
                 if batch[0].is_patient:
                     with self._queue_lock:
-                        self._queue.append(_Waiting(batch[0].row, is_patient=True, error=error))
+                        self._enqueue(_Waiting(batch[0].row, is_patient=True, error=error))
         for waiting in batch:
             waiting.is_done = True
 
@@ -428,12 +449,12 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
         "address": None if record.address is None else _clean(record.address),
         "purpose": None if record.purpose is None else _clean(record.purpose),
         "action": record.action,
-        "sql": _clean(record.sql),
+        "sql": _cut(_clean(record.sql)),
         "tables": [_clean(table) for table in record.tables],
         "columns": [_clean(column) for column in record.columns],
         "rows": None if record.rows is None else int(record.rows),
         "decision": record.decision,
-        "error": _clean(record.error or ""),
+        "error": _cut(_clean(record.error or "")),
         "policy_version": record.policy_version,
         "seconds": float(record.seconds) + 0.0 if record.seconds is not None and math.isfinite(record.seconds) else None,
     }
@@ -442,6 +463,13 @@ def _row_of(record: Audited, environment: str) -> dict[str, Any]:
 def _clean(text: str) -> str:
     """Text that every store keeps as it is: no NUL, no half of a surrogate pair."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def _cut(text: str) -> str:
+    """The beginning of a long text, its length, and by what another can be held against all of it."""
+    if len(text) <= _MOST_TEXT:
+        return text
+    return f"{text[:_MOST_TEXT]} .. ({len(text):,} characters, SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
 def _read(row: dict[str, Any]) -> AuditRow:

@@ -108,6 +108,8 @@ def _element(node: exp.Expr) -> exp.Expr:
         raise Refused("an element of ARRAY[..] without parentheses around it")
     if not of_kind(node.this, LISTS) or not isinstance(place, exp.Literal) or not str(place.this).isdecimal():
         raise Refused("an element of what isn't known to be an array, at a place that isn't a plain positive number")
+    if of_kind(node, LISTS) and not isinstance(node.parent, exp.Bracket):
+        raise Refused("one row of an array of arrays, which is null in Postgres; write both places: (a)[1][2]")
     return node
 
 

@@ -6,7 +6,7 @@ numerics of several scales, Postgres writes as many digits as the values ask for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -99,6 +99,14 @@ def chosen_type(types: Iterable[exp.DataType]) -> exp.DataType | None:
     if len(known) < len(scales):
         return exp.DataType.build("decimal")
     return decimal(max(known), is_exact=len(set(known)) == 1 and all(map(is_exact, listed)))
+
+
+def mixed_type(values: Iterable[exp.Expr]) -> exp.DataType | None:
+    """Of a column or an array of such values, one of them being a numeric; None for others. Without a scale where that of a value isn't known."""
+    types = [one.type for one in values if not isinstance(one.unalias(), exp.Null)]
+    if not any(one is not None and one.this in DECIMALS for one in types):
+        return None
+    return chosen_type(one or exp.DataType.build("unknown") for one in types) or exp.DataType.build("decimal")
 
 
 # -- for annotate_types ----------------------------------------------------------------------------------------------
@@ -217,6 +225,48 @@ def _named(annotator: Any, node: exp.Expr) -> exp.Expr:
     return _set(annotator, node, exp.DataType.build("double") if is_double else None)
 
 
+def _set_operation(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """The columns of all its queries together; those of the first stand for a subquery's value."""
+    above = node.parent
+    while isinstance(above, exp.Subquery):
+        above = above.parent
+    queries = [] if isinstance(above, exp.SetOperation) else list(_queries(node))
+    columns = annotator._setop_column_types.get(id(node), [])
+    if queries and all(len(query.selects) == len(columns) for query in queries):
+        for place, (name, _) in enumerate(list(columns)):
+            made = mixed_type(query.selects[place] for query in queries)
+            if made is not None:
+                columns[place] = (name, made)
+                annotator._set_type(queries[0].selects[place], made)
+    return _set(annotator, node, None)
+
+
+def _queries(node: exp.Expr) -> Iterator[exp.Query]:
+    left = [node]
+    while left:
+        one = left.pop()
+        while isinstance(one, exp.Subquery):
+            one = one.this
+        if isinstance(one, exp.SetOperation):
+            left += [one.args["expression"], one.this]
+        elif isinstance(one, exp.Query):
+            yield one
+
+
+def _values(annotator: Any, node: exp.Expr) -> exp.Expr:
+    for column in zip(*(row.expressions for row in node.expressions), strict=False):
+        made = mixed_type(column)
+        for value in column if made is not None else ():
+            if not isinstance(value, exp.Null):
+                annotator._set_type(value, made)
+    return _set(annotator, node, None)
+
+
+def _array(annotator: Any, node: exp.Expr) -> exp.Expr:
+    made = mixed_type(node.expressions)
+    return _set(annotator, node, None if made is None else exp.DataType(this=_T.ARRAY, expressions=[made], nested=True))
+
+
 _ANNOTATORS: Final[dict[type[exp.Expr], Annotator]] = {
     exp.Literal: _literal,
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.Div), _arithmetic),
@@ -235,6 +285,9 @@ _ANNOTATORS: Final[dict[type[exp.Expr], Annotator]] = {
     exp.Avg: _avg,
     **dict.fromkeys((exp.Stddev, exp.StddevSamp, exp.StddevPop, exp.Variance, exp.VariancePop), _deviation),
     exp.Extract: _extract,
+    **dict.fromkeys((exp.Union, exp.Except, exp.Intersect), _set_operation),
+    exp.Values: _values,
+    exp.Array: _array,
     exp.Anonymous: _named,
 }
 #: How sqlglot's annotate_types finds types, numbers as Postgres has them.

@@ -25,10 +25,8 @@ def _like(node: exp.Expr) -> exp.Expr:
     return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
 
 
-_STRANGE_PATTERN: Final = re.compile(r"\\[^.*+?()\[\]{}|^$\\/dDwWsS\-_,:;'\"#@!%&=<>~` ]|\(\?|\[\[[.:=][^:]|\[[.=]|\*\*\*")
-
-
-_ATOM: Final = r"(?:\\[dDwWsS]|\\[^A-Za-z0-9]|\[\^?(?:\[:[a-z]+:\]|\\[dws]|\\[^A-Za-z0-9]|[^\\\[\]^])+\]|[^\\\[\](){}|*+?^$])"
+_STRANGE_PATTERN: Final = re.compile(r"\\[^.*+?()\[\]{}|^$\\/dDwWsS\-_,:;'\"#@!%&=<>~` ]|\(\?|\A[^\[]*\[.*\[:|\[[.=]|\*\*\*", re.DOTALL)
+_ATOM: Final = r"(?:\\[dDwWsS]|\\[^A-Za-z0-9]|\[\^?(?:\\[dws]|\\[^A-Za-z0-9]|[^\\\[\]^])+\]|[^\\\[\](){}|*+?^$])"
 #: Characters one after another, each as often as it says. Of what is more, groups that are repeated among it, Postgres takes the longest match, and
 #: DuckDB the first.
 _SEQUENCE: Final = re.compile(rf"\^?(?:[()]|{_ATOM}(?:[*+?]|\{{\d{{1,2}}(?:,(?:\d{{1,2}})?)?\}})?(?![*+?]))*\$?")

@@ -330,6 +330,25 @@ def test_the_audit_says_which_command_it_was_and_looking_is_no_use_of_the_right_
     assert [one["instead"] for one in found["unused"]] == ["run marts.countries", "publish marts.revenue"]
 
 
+def test_refusals_and_looks_at_users_have_rows(guarded: tuple[Path, dict[str, str]], hw: Callable[..., Any]) -> None:
+    folder, tokens = guarded
+    rita, boss = ({"HEADWATER_TOKEN": tokens[name]} for name in ("rita", "boss"))
+    asked = hw(folder, "access", "request", "marts.best_day", "--user", "sam", "--until", "8h", "--reason", "x").out.strip()
+    for refused in (["access", "approve", asked], ["access", "revoke", asked], ["audit", "verify"], ["query", "SELECT 1", "--as", "op"]):
+        hw(folder, *refused, env=rita, expect=None)
+    for shown in (["user", "list"], ["user", "tokens"]):
+        hw(folder, *shown, env=boss)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--limit", "20").json if row["record"]["action"] != "login"]
+    assert [(one["principal"], one["action"], one["decision"], one["sql"], one["tables"]) for one in told][-6:] == [
+        ("rita", "approve", "refused", f"{asked} for sam", ["marts.best_day"]),
+        ("rita", "revoke", "refused", f"{asked} for sam", ["marts.best_day"]),
+        ("rita", "audit", "refused", "verify", []),
+        ("rita", "select", "refused", "ask as op", []),
+        ("boss", "admin", "allowed", "user list", []),
+        ("boss", "admin", "allowed", "user tokens", []),
+    ]
+
+
 def test_a_list_of_exports_makes_no_lake(make_shop: Callable[..., Path], hw: Any) -> None:
     folder = make_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT})
     before = {path.name for path in folder.iterdir()}

@@ -100,6 +100,7 @@ class Asking:
         if token:
             caller = self.users.login_token(token, door="local")
             if user is not None and user.lower() != caller.name.lower():
+                self._note_refused(caller, f"ask as {user}")
                 raise UsageError(f"{caller.name} can't ask as somebody else", expected="the owner", hint=f"unset {TOKEN_VARIABLE}")
             return self.access(replace(caller, purpose=purpose))
         if user is not None:
@@ -110,6 +111,14 @@ class Asking:
         if not self._session.state.has_users():
             return owner
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
+
+    def _note_refused(self, caller: Principal, what: str) -> None:
+        from headwater.security.audit import new_query_id
+        from headwater.security.audited import Audited
+
+        now, groups = self._session.clock(), tuple(sorted(caller.groups))
+        version = self.users.policies().version
+        self.audit.append(Audited(now, new_query_id(), caller.name, "select", "refused", sql=what, policy_version=version, groups=groups))
 
     def close(self) -> None:
         """Writes what of the audit still waits."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -242,7 +242,8 @@ class UsersRoom(Room):
     def tokens(self, name: str | None = None) -> Sequence[TokenInfo]:
         """All tokens, revoked and ended ones too; never the tokens themselves. Raises UsageError."""
         with self._state() as state:
-            self._administrator(state, "administer users")
+            caller = self._administrator(state, "administer users")
+            self._note_of_user(state, caller, "admin", "user tokens")
             return users_of(self._loaded, state).tokens(name)
 
     def revoke(self, id: str) -> TokenInfo:
@@ -256,7 +257,8 @@ class UsersRoom(Room):
     def list(self) -> Sequence[UserInfo]:
         """All users by name."""
         with self._state() as state:
-            self._administrator(state, "administer users")
+            caller = self._administrator(state, "administer users")
+            self._note_of_user(state, caller, "admin", "user list")
             return users_of(self._loaded, state).list()
 
 
@@ -360,7 +362,8 @@ class RequestsRoom(Room):
         with self._state() as state:
             caller = self._caller(state)
             ends = None if until is None else self._moment(until, state.clock())
-            given = self._requests(state).approve(id, by=caller, policies=users_of(self._loaded, state).policies(), until=ends)
+            with self._refusal_noted(state, caller, "approve", id):
+                given = self._requests(state).approve(id, by=caller, policies=users_of(self._loaded, state).policies(), until=ends)
             self._note(state, caller, "approve", f"{given.id} for {given.user} until {given.until.isoformat()}", [given.table])
             return given
 
@@ -368,9 +371,20 @@ class RequestsRoom(Room):
         """Takes access back, or refuses it. Raises ApprovalRefused, UsageError."""
         with self._state() as state:
             caller = self._caller(state)
-            taken = self._requests(state).revoke(id, by=caller, policies=users_of(self._loaded, state).policies())
+            with self._refusal_noted(state, caller, "revoke", id):
+                taken = self._requests(state).revoke(id, by=caller, policies=users_of(self._loaded, state).policies())
             self._note(state, caller, "revoke", f"{taken.id} of {taken.user}", [taken.table])
             return taken
+
+    @contextmanager
+    def _refusal_noted(self, state: StateStore, caller: Principal, action: str, id: str) -> Iterator[None]:
+        """Notes it when the caller may not decide about a request."""
+        try:
+            yield
+        except ApprovalRefused:
+            asked = self._requests(state).find(id)
+            self._note(state, caller, action, f"{asked.id} for {asked.user}", [asked.table], decision="refused")
+            raise
 
     def list(self, *, user: str | None = None, state: RequestState | None = None) -> Sequence[AccessRequest]:
         """Requests, the oldest first; a user who isn't an administrator sees their own and those they may decide."""

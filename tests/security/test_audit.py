@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from people import Clock
+from sqlalchemy.dialects import sqlite
 
 from headwater.errors import AuditUnwritable
 from headwater.security.audit import AuditFilter, AuditLog, _hash, new_query_id
@@ -297,3 +298,14 @@ def test_rows_that_nobody_waits_for_are_written_before_too_much_of_them_waits(au
         audit.append_soon(record(clock, number, sql="x" * 400))
         assert sum(len(waiting.row["sql"]) for waiting in audit._queue if waiting.row) <= 1_000
     assert [row.record.query_id for row in audit.rows()] == [f"q{number}" for number in range(1, 8)]
+
+
+def test_what_somebody_asked_is_found_by_indexes(tmp_path: Path) -> None:
+    conditions = AuditFilter(principal="ada").conditions
+    query = sa.select(t.audit).where(t.audit.c.environment == "prod", *conditions).order_by(t.audit.c.seq.desc()).limit(10)
+    compiled = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    with StateStore.open("state.sqlite", tmp_path) as store:
+        plan = store.read(lambda connection: [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")])
+    assert any("audit_principal" in step for step in plan), plan
+    assert any("audit_asked_by" in step for step in plan), plan
+    assert not any(step.startswith("SCAN audit") for step in plan), plan

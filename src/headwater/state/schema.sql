@@ -44,6 +44,7 @@ CREATE TABLE audit (
     hash VARCHAR(64) NOT NULL,
     PRIMARY KEY (seq)
 );
+CREATE INDEX audit_asked_by ON audit (asked_by, at);
 CREATE INDEX audit_at ON audit (at);
 CREATE INDEX audit_principal ON audit (principal, at);
 CREATE TABLE audit_chain (

@@ -190,6 +190,7 @@ audit = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Index("audit_at", "at"),
     sa.Index("audit_principal", "principal", "at"),
+    sa.Index("audit_asked_by", "asked_by", "at"),
 )
 
 #: One row: which chain the audit is, and where it ends.

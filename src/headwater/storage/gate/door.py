@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from headwater.storage.core import Core
 from headwater.storage.gate.access import Access, Described, Relationship, VisibleColumn, VisibleTable, WrittenOut
 from headwater.storage.gate.apart import Lease
 from headwater.storage.gate.files import FileLists
+from headwater.storage.gate.filters import missing_column
 from headwater.storage.gate.hot import HotTables
 from headwater.storage.gate.parameters import described_columns, infer_types
 from headwater.storage.gate.plans import Plan, Plans
@@ -48,7 +48,6 @@ from headwater.storage.relations import is_visible, published_columns, published
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NO_COLUMN: Final = re.compile(r'(?:Referenced column|column named|Column with name|does not have a column named) "([^"]+)"')
 #: How many ways of giving its parameters' types are remembered of a plan.
 _MOST_DESCRIBED: Final = 16
 #: Those of one answer to a reader; Postgres has 1,664.
@@ -228,9 +227,9 @@ def _generic(error: HeadwaterError, access: Access, sql: str) -> HeadwaterError:
         return type(error)(error.what, expected=error.expected, found=error.found, state=error.state, hint=error.hint)
     hint = f"the audit holds more of it under the query {access.query_id}"
     if isinstance(error, SqlBindError):
-        match = _NO_COLUMN.search(error.found or "")
-        named = match is not None and match[1].lower() in sql.lower()
-        return SqlBindError(error.what, found=f"no column {match[1]}" if match is not None and named else None, hint=hint)
+        missing = missing_column(error.found or "")
+        is_named = missing is not None and missing.lower() in sql.lower()
+        return SqlBindError(error.what, found=f"no column {missing}" if is_named else None, hint=hint)
     if isinstance(error, SqlDataError):
         return SqlDataError(error.what, hint=hint)
     if isinstance(error, Interrupted):

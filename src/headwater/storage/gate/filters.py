@@ -33,6 +33,12 @@ class _Unknown(Exception):
     """A table whose columns aren't known is asked for."""
 
 
+def missing_column(said: str) -> str | None:
+    """The column that there isn't, where that is what the engine's error says."""
+    match = _NO_COLUMN.search(said)
+    return None if match is None else match[1]
+
+
 def filter_fault(
     connection: Connection, table: TableName, where: str, columns: Callable[[TableName], KnownColumns | None], macros: frozenset[str]
 ) -> FilterFault | None:
@@ -65,8 +71,8 @@ def filter_fault(
         return FilterFault(f"is refused: {error.what}", is_of_table=False)
     except HeadwaterError as error:
         said = error.found or error.what
-        if missing := _NO_COLUMN.search(said):
-            return FilterFault(f"names {missing[1]}, and there is no such column", is_of_table=True)
+        if missing := missing_column(said):
+            return FilterFault(f"names {missing}, and there is no such column", is_of_table=True)
         if unknown := _NO_FUNCTION.search(said):
             is_macro = unknown[1].lower() in macros
             return None if is_macro else FilterFault(f"calls {unknown[1]}(), and there is no such function", is_of_table=False)

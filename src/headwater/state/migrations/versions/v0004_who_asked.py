@@ -13,5 +13,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("audit", sa.Column("asked_by", sa.String))
+    op.create_index("audit_asked_by", "audit", ["asked_by", "at"])
     op.add_column("users", sa.Column("claimed_groups", sa.JSON))
     op.add_column("users", sa.Column("claimed_at", sa.String(32)))

@@ -103,7 +103,7 @@ def test_constants_are_numerics(both: Both, expressions: str) -> None:
         "SELECT kind, avg(price), avg(id), avg(big), round(avg(price), 2), round(avg(id), 1), round(sum(price) / count(*), 2), avg(distinct small) "
         "FROM {s}.facts GROUP BY kind ORDER BY kind",
         "SELECT id, avg(price) over (order by id), avg(id) over (partition by kind), sum(big) over (order by id) / 3 FROM {s}.facts ORDER BY id",
-        "SELECT avg(price) filter (where flag), avg(price) filter (where id < 0), avg(price / 3), sum(price / 3) FROM {s}.facts",
+        "SELECT avg(price) filter (where flag), avg(price) filter (where id < 0), avg(round(price / 3, 6)), sum(price / 3) FROM {s}.facts",
         "SELECT round(stddev(price), 2), round(var_pop(id), 1), floor(variance(small) * 10) FROM {s}.facts",
         "SELECT f.kind, round(sum(f.id) * 0.5), sum(f.price) / 3 FROM {s}.facts f "
         "GROUP BY f.kind HAVING sum(f.price) / count(*) > 0.5 ORDER BY avg(f.price), 1",
@@ -126,6 +126,12 @@ def test_shares_and_averages_are_the_same(both: Both, sql: str) -> None:
         "sqrt(price)",
         "power(1.05, 2)",
         "(array[id, 2.50])[1]::text",
+        "1 / (1 / 3.0)",
+        "extract(epoch from at) / 60 / 60",
+        "big / 7.0 / 3",
+        "price / (price / 3 + 1)",
+        "avg(price / 3)",
+        "avg(price) / 3",
         "(select 1 union select 2.50 order by 1 limit 1)::text",
     ],
 )
@@ -163,6 +169,11 @@ def test_numbers_of_several_scales_in_one_column_have_no_text(both: Both, rows: 
 @pytest.mark.parametrize("rows", _ALIKE)
 def test_numbers_of_one_scale_in_a_column_have_its_digits(both: Both, rows: str) -> None:
     assert _difference(both, f"SELECT x::text, x || '' FROM ({rows}) t ORDER BY 1".replace("{s}", SCHEMA)) == (None, True)
+
+
+def test_a_quotient_that_is_rounded_or_cast_is_divided_further(both: Both) -> None:
+    sql = "SELECT round(price / 3, 4) / 7, (price / id)::numeric(18,6) / 3, (price / 3)::double precision / 7, price / id * 3 FROM {s}.facts"
+    assert _difference(both, sql.replace("{s}", SCHEMA)) == (None, True)
 
 
 def test_a_column_is_divided_with_the_digits_of_all_its_rows(both: Both) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from sqlglot import exp, parse_one
 
 from headwater.serving.postgres.dialect_decimals import (
+    QUOTIENT_SCALE,
     added_up,
     arithmetic_type,
     decimal,
@@ -81,6 +82,7 @@ def _div(node: exp.Expr) -> exp.Expr:
     if of_kind(left, kinds) and of_kind(right, kinds) and (of_kind(left, DECIMALS) or of_kind(right, DECIMALS)):
         if isinstance(right, exp.Literal) and float(str(right.this)) == 0:
             raise Refused("a division by zero")
+        _refuse_divided(left, right)
         return quotient(left, right)
     if not (of_kind(left, kinds | FLOATS) and of_kind(right, kinds | FLOATS)):
         raise Refused("a division of what isn't known to be a number; cast it")
@@ -91,6 +93,12 @@ def _div(node: exp.Expr) -> exp.Expr:
     else:
         made.type = exp.DataType.build("double")
     return exp.paren(made, copy=False) if isinstance(node.parent, exp.Binary) else made
+
+
+def _refuse_divided(*operands: exp.Expr) -> None:
+    """Postgres divides what was divided already to as many digits as that value has, which its type here doesn't tell."""
+    if any(of_kind(one, DECIMALS) and not is_exact(one.type) and (scale_of(one.type) or 0) >= QUOTIENT_SCALE for one in operands):
+        raise Refused("a division or an average of what was divided already; round that first, or cast it: numeric(18,6), double precision")
 
 
 def _mul(node: exp.Expr) -> exp.Expr:
@@ -150,6 +158,7 @@ def _avg(node: exp.Expr) -> exp.Expr:
     if not of_kind(of, INTEGERS | DECIMALS):
         node.type = exp.DataType.build("double")
         return node
+    _refuse_divided(of)
     type = of.type
     node.type = quotient_type()
 

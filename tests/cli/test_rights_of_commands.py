@@ -361,6 +361,13 @@ def test_a_list_of_exports_makes_no_lake(make_shop: Callable[..., Path], hw: Any
     assert not list(folder.rglob("*lake*.sqlite"))
 
 
+def test_who_is_refused_an_export_stands_in_the_audit(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["sam"]}, expect=1)
+    told = [row["record"] for row in hw(folder, "audit", "list", "--user", "sam", "--decision", "refused", "--json").json]
+    assert ("export", "export countries") in {(one["action"], one["sql"]) for one in told}
+
+
 @pytest.mark.parametrize("command", ["list", "run", "status"])
 def test_who_may_run_no_export_is_told_that(guarded: tuple[Path, dict[str, str]], hw: Any, command: str) -> None:
     folder, tokens = guarded

@@ -212,6 +212,8 @@ class Exports(Room):
         """Raises AuthenticationFailed, ApprovalRefused."""
         caller = self._who_calls()
         if not _may_run(caller, export):
+            with self._state() as state:
+                self._note_of_user(state, caller, "export", f"export {export.name}", "refused")
             expected = f"an administrator, or {export.as_}, with a token that is good for it"
             raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=expected)
         return caller

@@ -99,7 +99,7 @@ class PlainService:
         count = max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)
         with self.engine.connection() as connection:
             # a null itself would make an INTEGER of what is computed of it
-            untyped = re.sub(r"CAST\(\$\d+ AS ([^()]+(?:\(\d+,\d+\))?)\)", r"(SELECT CAST(NULL AS \1))", sql)
+            untyped = re.sub(r"CAST\(\$\d+ AS ([^()\[\]]+(?:\(\d+,\d+\))?)\)", r"(SELECT CAST(NULL AS \1))", sql)
             untyped = re.sub(r"\$(\d+)", "NULL", untyped)
             rows = [] if sql.lower().startswith("explain") else connection.execute(f"DESCRIBE {untyped}").fetchall()
         columns = tuple(Column(row[0], row[1]) for row in rows)

@@ -24,3 +24,8 @@ def test_a_quotient_in_a_quotient_takes_as_long_as_the_first() -> None:
     began = time.process_time()
     translated(f"SELECT {nested('round({} / 3, 5)', 9)}")
     assert time.process_time() - began < 10  # it takes one or two; copied twice at each depth, a minute
+
+
+def test_what_a_function_is_given_stands_in_it_once() -> None:
+    assert len(translated(f"SELECT {nested('upper({}::text)', 8)}")) < 20_000  # three times at each depth, half a million
+    assert len(translated(f"SELECT {nested('{}::double precision::text', 4)}")) < 20_000

@@ -28,10 +28,14 @@ from beside_postgres import SCHEMA, Both, ask
         "SELECT d FROM generate_series(1, 3) d ORDER BY d DESC",
         "SELECT upper(name), upper('straße'), upper(name || 'ß') FROM {s}.facts ORDER BY id",
         "SELECT upper(kind), count(*) FROM {s}.facts GROUP BY upper(kind) ORDER BY upper(kind)",
+        "SELECT kind, upper(max(name)) FROM {s}.facts GROUP BY kind HAVING upper(kind) > 'A' AND upper(min(name)) > 'A' ORDER BY kind",
+        "SELECT id, upper(NULL), upper(upper(name)) FROM {s}.facts ORDER BY id",
+        "SELECT ratio, ratio::text, max(ratio)::double precision::text FROM {s}.facts GROUP BY ratio HAVING ratio::text <> '7' ORDER BY 1",
         "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY price), percentile_disc(0.5) WITHIN GROUP (ORDER BY price) FROM {s}.facts",
         "SELECT id FROM {s}.facts WHERE random() < 1 ORDER BY id",
         "SELECT localtimestamp - now()::timestamp < interval '1 hour', random() < 1",
         "SELECT pg_size_pretty(100::bigint), pg_backend_pid() > 0",
+        "SELECT 7 / 2 AS version, current_user = '', round(2.5::float8), upper('ß')",
     ],
 )
 def test_what_is_called_otherwise_is_the_same(both: Both, sql: str) -> None:

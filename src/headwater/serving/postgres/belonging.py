@@ -21,7 +21,7 @@ def is_catalog_query(sql: str, tables: Iterable[VisibleTable]) -> bool:
     """Whether a text asks for the catalog or for nothing but the session itself."""
     found = tokens(sql)
     words = {text.strip('"').lower() for kind, text, _ in found if kind in ("word", "quoted")}
-    is_of_session = "from" not in words and bool(words & _SESSION_WORDS)
+    is_of_session = "from" not in words and _asks_of_session(found)
     if not (words & _SCHEMAS or any(word.startswith("pg_") for word in words)):
         return is_of_session
     try:
@@ -58,17 +58,23 @@ def _calls_catalog(found: list[tuple[str, str, int]], ctes: set[str]) -> bool:
     return False
 
 
+def _asks_of_session(found: list[tuple[str, str, int]]) -> bool:
+    """Whether it calls one of the functions about the session, or casts to a type of the catalog's names. What they are called as doesn't count."""
+    before = ""
+    for (kind, word, _), (_, following, _) in itertools.pairwise([*found, ("end", "", 0)]):
+        name = word.lower()
+        if kind == "word" and (before != "as" or name.startswith("reg")) and (following == "(" or name in _BARE) and name in _SESSION_WORDS:
+            return True
+        before = name
+    return False
+
+
 _SESSION_WORDS: Final = frozenset(
     [
         "version",
         "current_schema",
         "current_schemas",
         "current_database",
-        "current_catalog",
-        "current_user",
-        "session_user",
-        "user",
-        "current_role",
         "current_setting",
         "set_config",
         "to_regclass",
@@ -90,3 +96,5 @@ _SESSION_WORDS: Final = frozenset(
         "quote_ident",
     ]
 )
+#: Of these, what needs no parentheses.
+_BARE: Final = frozenset({"current_schema", "regclass", "regtype", "regnamespace"})

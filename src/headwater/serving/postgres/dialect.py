@@ -142,12 +142,15 @@ class _Translation:
             select = order.parent
             if not isinstance(select, exp.Select):
                 continue
-            for item in order.expressions:
-                column = item.this if isinstance(item, exp.Ordered) else item
-                if isinstance(column, exp.Column) and not column.table:
-                    having = {one.unalias().sql() for one in select.expressions if one.alias_or_name == column.name}
-                    if len(having) > 1:
-                        raise WireError("42702", f'ORDER BY "{column.name}" is ambiguous')
+            items = [item.this if isinstance(item, exp.Ordered) else item for item in order.expressions]
+            ordered = {item.name for item in items if isinstance(item, exp.Column) and not item.table}
+            given: dict[str, str] = {}
+            for one in select.expressions if ordered else ():
+                name = one.alias_or_name
+                if name in ordered:
+                    sql = one.unalias().sql()
+                    if given.setdefault(name, sql) != sql:
+                        raise WireError("42702", f'ORDER BY "{name}" is ambiguous')
 
     def _find_tables(self) -> None:
         """Tables get their schema: from the search path, or, without one of the client's own, where the name stands for one table alone."""

@@ -94,11 +94,9 @@ def _upper(node: exp.Expr) -> exp.Expr:
     of = node.this
     if isinstance(of, exp.Literal) and "ß" not in of.name:
         return node
-    if of.find(exp.Rand):
-        raise Refused("upper of something random")
-    text = of.sql("duckdb")
-    pieces = f"array_to_string(list_transform(string_split({text}, 'ß'), lambda hw_p: upper(hw_p)), 'ß')"
-    return _made(f"CASE WHEN contains({text}, 'ß') THEN {pieces} ELSE upper({text}) END", "text")
+    pieces = "array_to_string(list_transform(string_split(hw_t, 'ß'), lambda hw_p: upper(hw_p)), 'ß')"
+    once = f"list_transform([CAST({of.sql('duckdb')} AS VARCHAR)], lambda hw_t: CASE WHEN contains(hw_t, 'ß') THEN {pieces} ELSE upper(hw_t) END)[1]"
+    return _made(once, "text")
 
 
 def _element(node: exp.Expr) -> exp.Expr:

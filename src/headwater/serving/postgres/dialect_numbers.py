@@ -291,20 +291,20 @@ def _double_as_text(of: exp.Expr) -> exp.Expr:
     if not (is_cast or (of_kind(inner, frozenset({_T.DOUBLE})) and inner.meta.get("is_stored"))):
         raise Refused("as text what isn't known to be double precision in Postgres; cast it to numeric(..) or double precision first")
     number = exp.cast(of.copy(), "double").sql("duckdb")
-    text = f"regexp_replace(CAST({number} AS VARCHAR), '[.]0$', '')"
+    text = "regexp_replace(CAST(hw_n AS VARCHAR), '[.]0$', '')"
     names = f"CASE {text} WHEN 'inf' THEN 'Infinity' WHEN '-inf' THEN '-Infinity' ELSE {text} END"
     exponent = f"regexp_replace(rtrim({text}, '0'), '^(-?[0-9])([0-9]+)$', '\\1.\\2') || 'e+15'"
     fails = "CAST(CAST('double precision that isn''t exact as text' AS TINYINT) AS VARCHAR)"
     sql = f"""
-        CASE
-            WHEN isnan({number}) THEN 'NaN'
-            WHEN isinf({number}) OR abs({number}) < 1e15 THEN {names}
-            WHEN (contains({text}, '.') AND abs({number}) < 1e16)
-                OR TRY_CAST({text} AS DECIMAL(38, 0)) IS DISTINCT FROM TRY_CAST(TRY_CAST({number} AS HUGEINT) AS DECIMAL(38, 0))
+        list_transform([{number}], lambda hw_n: CASE
+            WHEN isnan(hw_n) THEN 'NaN'
+            WHEN isinf(hw_n) OR abs(hw_n) < 1e15 THEN {names}
+            WHEN (contains({text}, '.') AND abs(hw_n) < 1e16)
+                OR TRY_CAST({text} AS DECIMAL(38, 0)) IS DISTINCT FROM TRY_CAST(TRY_CAST(hw_n AS HUGEINT) AS DECIMAL(38, 0))
             THEN {fails}
-            WHEN abs({number}) < 1e16 THEN {exponent}
+            WHEN abs(hw_n) < 1e16 THEN {exponent}
             ELSE {text}
-        END
+        END)[1]
     """
     made = parse_one(sql, read="duckdb")
     made = exp.paren(made)

@@ -18,8 +18,9 @@ from adbc_driver_flightsql import DatabaseOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.errors import UsageError
 from headwater.security.principals import Principal
-from headwater.serving.flight import server
+from headwater.serving.flight import parameters, server
 from headwater.serving.flight.protobuf import Fields, Malformed, pack, unpack, write
 from headwater.serving.flight.server import FlightDoor
 from headwater.serving.jobs import Monitor
@@ -388,3 +389,12 @@ def test_whoever_keeps_most_prepared_statements_gives_theirs(door: FlightDoor, m
     assert len(handles) == 3
     assert handles[0] in mine
     assert all(any(handle in one for one in others[-2:]) for handle in handles[1:])
+
+
+@pytest.mark.parametrize("inner", [pa.bool_(), pa.struct([("a", pa.bool_())]), pa.map_(pa.int8(), pa.bool_())])
+def test_parameters_hold_so_many_values_and_no_more(inner: pa.DataType) -> None:
+    one = {"a": True} if pa.types.is_struct(inner) else [(1, True)] if pa.types.is_map(inner) else True
+    few, many = (pa.record_batch([pa.array([[one] * count], pa.list_(inner))], ["p"]) for count in (50, 300_000))
+    assert parameters.rows_of(few) == [[[one] * 50]]
+    with pytest.raises(UsageError, match="too many values"):
+        parameters.rows_of(many)

@@ -21,6 +21,9 @@ _PLAIN: Final[tuple[Callable[[Any], bool], ...]] = (
     pa.types.is_large_binary,
 )
 
+#: As Python's, a value takes a hundred times the room of a boolean in Arrow.
+_MOST_VALUES: Final = 250_000
+
 
 def rows_of(batch: pa.RecordBatch | None) -> list[list[Any]]:
     """The values of each row. Raises UsageError."""
@@ -30,6 +33,8 @@ def rows_of(batch: pa.RecordBatch | None) -> list[list[Any]]:
         of = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if not (pa.types.is_null(of) or pa.types.is_string_view(of) or pa.types.is_binary_view(of) or _takes_room(of)):
             raise UsageError("a parameter of this type isn't taken", expected="plain values, and lists, structs and maps of them", found=str(of))
+    if sum(map(_count, batch.columns)) > _MOST_VALUES:
+        raise UsageError("the parameters have too many values", expected=f"up to {_MOST_VALUES:,} in lists, structs and maps")
     return [[column[index].as_py() for column in batch.columns] for index in range(batch.num_rows)]
 
 
@@ -60,6 +65,18 @@ def _takes_room(type: Any) -> bool:
     if pa.types.is_struct(type):
         return type.num_fields > 0 and all(_takes_room(field.type) for field in type)
     return False
+
+
+def _count(array: Any) -> int:
+    """The values in it, and in what it holds."""
+    if pa.types.is_map(array.type):
+        inner = [array.keys, array.items]
+    elif pa.types.is_nested(array.type):
+        flat = array.flatten()
+        inner = flat if isinstance(flat, list) else [flat]
+    else:
+        inner = []
+    return len(array) + sum(map(_count, inner))
 
 
 def _unreadable() -> UsageError:

@@ -188,8 +188,9 @@ def user_list(session: Session, format: FormatOption = ListFormat.table, json: J
 
 def _origin(membership: Membership, user: UserInfo) -> str:
     """Who says that they are in the group; a provider, when they last came by it."""
-    is_claimed = membership.origin == "oidc" and user.claimed_at is not None
-    return f"{membership.origin}, {format_time(user.claimed_at)}" if is_claimed and user.claimed_at is not None else membership.origin
+    if membership.origin == "oidc" and user.claimed_at is not None:
+        return f"{membership.origin}, {format_time(user.claimed_at)}"
+    return membership.origin
 
 
 def user_disable(session: Session, name: NameArgument) -> None:

@@ -112,11 +112,6 @@ class TablePattern(Resource):
             return False
         return _matches(self.schema_, table.schema) and _matches(self.name, table.name)
 
-    @property
-    def specificity(self) -> int:
-        """How narrow it is: characters that aren't `*`."""
-        return len(self.schema_.replace("*", "")) + len(self.name.replace("*", ""))
-
     def __str__(self) -> str:
         return f"{self.schema_}.{self.name}"
 

@@ -156,7 +156,7 @@ def test_what_is_asked_for_is_told_whole_and_must_be_there(shop: Path, quick: No
     assert (
         "it stays closed by a denial, which beats what is approved: deny select shop.customers: denied" in hw(shop, "access", "approve", closed).err
     )
-    assert "no row is so" in hw(shop, "audit", "list", "--action", "foo").err
+    assert "there is no such row" in hw(shop, "audit", "list", "--action", "foo").err
     as_role = hw(shop, *ask, "shop.orders", "--role", "r").out.strip()
     assert "role r" in hw(shop, "access", "approve", as_role).err
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 #: A token that says who calls; without it the caller is the owner, who has the credentials of the lake anyway.
 TOKEN_VARIABLE: Final = "HEADWATER_TOKEN"
+_USERS: Final = "administer users"
 
 
 def open_state(loaded: LoadedProject) -> StateStore:
@@ -175,7 +176,7 @@ class UsersRoom(Room):
         if oidc and password is not None:
             raise UsageError("a user who comes by a provider has no password here", expected="one of the two")
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             made = users_of(self._loaded, state).add(
                 name, kind="service" if service else "user", is_admin=admin, groups=groups, password=password, generate=not oidc
             )
@@ -190,7 +191,7 @@ class UsersRoom(Room):
     def passwd(self, name: str, password: str | None = None, *, must_rotate: bool = False) -> str | None:
         """A new password; gives the one made where none is given. Sessions of the old one end. Raises UsageError, PasswordRefused."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             made = users_of(self._loaded, state).passwd(name, password, must_rotate=must_rotate)
             self._note(state, caller, "user", f"passwd {name}")
             return made
@@ -205,7 +206,7 @@ class UsersRoom(Room):
                 return True
             if not caller.may_administer and caller.name.lower() == name.lower():
                 return True
-            self._administrator(state, "administer users")
+            self._administrator(state, _USERS)
             return False
 
     def change_password(self, name: str, old: str, new: str) -> None:
@@ -219,21 +220,21 @@ class UsersRoom(Room):
     def disable(self, name: str) -> None:
         """Keeps a user out, and ends their sessions at their next statement. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             users_of(self._loaded, state).disable(name)
             self._note(state, caller, "user", f"disable {name}")
 
     def enable(self, name: str) -> None:
         """Lets a user in again, and unlocks them. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             users_of(self._loaded, state).enable(name)
             self._note(state, caller, "user", f"enable {name}")
 
     def token(self, name: str, *, expires: str | timedelta | None = None, scope: Sequence[str] = ()) -> tuple[str, TokenInfo]:
         """A new token, to be shown once, and what is kept of it. `expires` is a duration. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             ends = None if expires is None else _duration(expires)
             token, info = users_of(self._loaded, state).token(name, expires=ends, scope=scope or None)
             self._note(state, caller, "user", f"token {info.user} {info.id}")
@@ -242,14 +243,14 @@ class UsersRoom(Room):
     def tokens(self, name: str | None = None) -> Sequence[TokenInfo]:
         """All tokens, revoked and ended ones too; never the tokens themselves. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             self._note_of_user(state, caller, "admin", "user tokens")
             return users_of(self._loaded, state).tokens(name)
 
     def revoke(self, id: str) -> TokenInfo:
         """Ends a token. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             info = users_of(self._loaded, state).revoke(id)
             self._note(state, caller, "user", f"revoke {info.user} {info.id}")
             return info
@@ -257,7 +258,7 @@ class UsersRoom(Room):
     def list(self) -> Sequence[UserInfo]:
         """All users by name."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             self._note_of_user(state, caller, "admin", "user list")
             return users_of(self._loaded, state).list()
 

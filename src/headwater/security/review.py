@@ -12,7 +12,7 @@ from headwater.security.decisions import Decision, Resource, decide
 from headwater.security.principals import APPROVED, Membership, Principal, roles_of
 from headwater.security.requests import DECIDERS
 from headwater.spec.names import TableName
-from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers
+from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers, turns_passed
 
 #: The table that takes the right `audit` on the whole lake.
 _AUDIT: Final = TableName("headwater", "audit")
@@ -83,7 +83,8 @@ def uses_of(
         )
         for action, on in _rights_taken(record):
             used = frozenset(columns.get(str(on).lower(), ()))
-            key = (record.principal, principal.roles, action, on, used, record.purpose, _turns_passed(policies, record.at))
+            # between two turns one replay stands for all
+            key = (record.principal, principal.roles, action, on, used, record.purpose, turns_passed(policies.roles.values(), record.at))
             found.setdefault(key, Use(principal, action, on, used, record.at, record.purpose))
     return list(found.values())
 
@@ -104,14 +105,6 @@ def _rights_taken(record: Audited) -> Iterator[tuple[Action, TableName | None]]:
             yield "audit", None
         else:
             yield action, table
-
-
-def _turns_passed(policies: Policies, at: datetime) -> int:
-    """Between two `from` and `until` of the policies every decision is the same, so that one replay stands for all."""
-    from headwater.spec.policies import instant
-
-    turns = [turn for role in policies.roles.values() for grant in role.grants for turn in (grant.from_, grant.until) if turn is not None]
-    return sum(instant(turn) <= at for turn in turns)
 
 
 def review(policies: Policies, uses: Sequence[Use], resource_of: Callable[[TableName], Resource | None], *, queries: int = 0) -> Review:

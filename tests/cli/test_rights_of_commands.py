@@ -372,3 +372,12 @@ def test_who_may_run_no_export_is_told_that(guarded: tuple[Path, dict[str, str]]
     done = hw(folder, "export", command, env={"HEADWATER_TOKEN": tokens["sam"]})
     assert "there is no export that you may run" in done.out + done.err
     assert "the project has no exports" not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ["ls", "status"])
+def test_who_may_run_no_table_is_told_that(guarded: tuple[Path, dict[str, str]], hw: Any, command: str) -> None:
+    folder, tokens = guarded
+    nobody = {"HEADWATER_TOKEN": tokens["nobody"]}
+    assert "there is no table that you may run" in hw(folder, command, env=nobody).err
+    assert "there is no such table that you may run" in hw(folder, command, "marts.*", env=nobody).err
+    assert "nothing is selected" in hw(folder, command, "marts.*", "--exclude", "marts.*").err

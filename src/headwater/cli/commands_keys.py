@@ -10,7 +10,7 @@ import typer
 
 from headwater import errors
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import screen
+from headwater.cli.screen import plural, screen
 from headwater.cli.session import Session, command
 
 PANEL = "Access"
@@ -63,9 +63,10 @@ def keys_rotate(
         return
     for one in done:
         if one.version is None:
-            screen.note(f"{one.purpose}: wraps {one.sealed_anew} keys")
+            screen.note(f"{one.purpose}: wraps {plural(one.sealed_anew, 'key')}")
         else:
-            screen.note(f"{one.purpose}: version {one.version}{f', {one.sealed_anew} values sealed anew' if one.sealed_anew else ''}")
+            sealed = f", {plural(one.sealed_anew, 'value')} sealed anew" if one.sealed_anew else ""
+            screen.note(f"{one.purpose}: version {one.version}{sealed}")
 
 
 def secrets_set(session: Session, name: Annotated[str, typer.Argument(metavar="NAME", help="What ${secret:NAME} says.", show_default=False)]) -> None:
@@ -75,7 +76,11 @@ def secrets_set(session: Session, name: Annotated[str, typer.Argument(metavar="N
     """
     value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n").removesuffix("\r")
     was_there = session.project.secrets.set(name, value)
-    screen.note(f"{name} is {'changed' if was_there else 'kept'}; ${{secret:{name}}} stands for it")
+    kept = f"{name} is {'changed' if was_there else 'kept'}"
+    if session.project.secrets.is_asked:
+        screen.note(f"{kept}; ${{secret:{name}}} stands for it")
+    else:
+        screen.note(f"{kept}, but ${{secret:{name}}} isn't looked for here: put `file` into security.secrets.providers")
 
 
 def secrets_list(session: Session, json: JsonOption = False) -> None:

@@ -189,13 +189,15 @@ def _narrower(grant: Grant, uses: Sequence[tuple[Use, Resource]]) -> Iterator[Ca
     matched = [(use, resource) for use, resource in uses if any(_is_on(pattern, use, resource) for pattern in grant.on)]
     tables = sorted({use.table for use, _ in matched if use.table is not None})
     columns = {column.name.lower(): column.name for _, resource in matched for column in resource.columns}
-    used = tuple(sorted({columns.get(name, name) for use, _ in matched for name in use.columns}))
+    names = {name for use, _ in matched for name in use.columns}
+    used = tuple(sorted({columns.get(name, name) for name in names}))
+    has_spare = bool(grant.columns) or not columns.keys() <= names  # to name all that there are takes nothing away
     labels = {label for use, resource in matched for column in resource.columns if column.name.lower() in use.columns for label in column.labels}
     purposes = {use.purpose for use, _ in matched}
 
     if tables and all(isinstance(pattern, TablePattern) for pattern in grant.on):
         yield lambda kept: _with(kept, "on", tuple(TablePattern(schema=table.schema, name=table.name) for table in tables))
-    if used and grant.action in _WITH_COLUMNS:
+    if used and has_spare and grant.action in _WITH_COLUMNS:
         yield lambda kept: _with(kept, "columns", used)
     if grant.unmask:
         yield lambda kept: _with(kept, "unmask", tuple(sorted(label for label in labels if any(covers(one, label) for one in kept.unmask))))

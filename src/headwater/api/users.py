@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from headwater.security.accounts import TokenInfo, UserInfo
     from headwater.security.audit import AuditFilter, AuditLog, AuditRow, Verification
     from headwater.security.audited import Outcome
+    from headwater.security.decisions import Resource
     from headwater.security.principals import Principal
     from headwater.security.requests import AccessRequest, AccessRequests, RequestState
     from headwater.security.review import Review
@@ -405,8 +406,8 @@ class RequestsRoom(Room):
         Proved by deciding every audited query again. Raises UsageError, ApprovalRefused.
         """
         from headwater.security.audit import AuditFilter, AuditLog
-        from headwater.security.decisions import ColumnLabels, Resource
         from headwater.security.review import review, uses_of
+        from headwater.storage.gate import resource_of
 
         if days < 1:
             raise UsageError("a review looks back at least a day", found=str(days))
@@ -419,11 +420,9 @@ class RequestsRoom(Room):
         known = users_of(self._loaded, session.state).list()
         lake = session.lake.state()
 
-        def resource_of(table: TableName) -> Resource | None:
+        def seen(table: TableName) -> Resource | None:
             found = lake.find(table)
-            if found is None:
-                return None
-            return Resource(found.table, tuple(ColumnLabels(column.name, frozenset(column.labels)) for column in found.columns))
+            return None if found is None else resource_of(found)
 
         uses = uses_of(
             records,
@@ -431,7 +430,7 @@ class RequestsRoom(Room):
             admins=frozenset(one.name for one in known if one.is_admin),
             services=frozenset(one.name for one in known if one.kind == "service"),
         )
-        return review(self._loaded.policies, uses, resource_of, queries=len({record.query_id for record in records}))
+        return review(self._loaded.policies, uses, seen, queries=len({record.query_id for record in records}))
 
     def _moment(self, text: str | date | datetime, now: datetime) -> datetime:
         if isinstance(text, str):

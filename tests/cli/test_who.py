@@ -275,3 +275,4 @@ def test_a_review_goes_by_the_labels_of_what_readers_see(shop: Path, quick: None
     assert hw(shop, "query", sql, "--json", env={"HEADWATER_TOKEN": token}).json[0]["customer_id"] is not None
     found = {one["right"]: one["instead"] for one in hw(shop, "access", "review", "--json").json["unused"]}
     assert found == {"select columns all": "select columns customer_id", "select unmask pii": "select unmask pii.id"}
+    hw(shop, "access", "request", "shop.orders", "--user", "ada", "--until", "8h", "--reason", "x", "--unmask", "pii.id")

@@ -327,16 +327,19 @@ class RequestsRoom(Room):
     def _refuse_unknown(self, table: TableName, columns: Sequence[str], labels: Sequence[str]) -> None:
         """Raises UsageError for a column or label that the table hasn't. Nothing is said of a table that isn't in the lake yet."""
         from headwater.spec.policies import covers
+        from headwater.storage.gate import resource_of
 
         session = self._session_if_any() if columns or labels else None
         state = session.lake.state().find(table) if session is not None else None
         if state is None or state.is_retired:
             return
-        known = {column.name.lower() for column in state.columns}
+        # of what readers see, and of what they will
+        having = [(column.name, column.labels) for column in resource_of(state).columns] + [(column.name, column.labels) for column in state.columns]
+        known = {name.lower() for name, _ in having}
         for column in columns:
             if column.lower() not in known:
                 raise UsageError(f"{table} has no column {column!r}", state="nothing was asked for")
-        carried = {label for column in state.columns for label in column.labels}
+        carried = {label for _, given in having for label in given}
         for label in labels:
             is_column = label.lower() in {f"{table}.{name}".lower() for name in known}
             if not is_column and not any(covers(label, one) for one in carried):

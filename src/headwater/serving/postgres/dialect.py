@@ -18,6 +18,7 @@ from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
 from headwater.serving.postgres.dialect_kinds import typed
 from headwater.serving.postgres.dialect_rules import NODES, RULES
+from headwater.serving.postgres.dialect_written import sql_of, weight
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_columns, output_name
 from headwater.serving.postgres.reading import is_cte, read_postgres
@@ -29,6 +30,8 @@ __all__ = ["Context", "Translated", "translate"]
 
 #: Tables and queries in one statement: names are looked for in each of them.
 _MOST_PARTS: Final = 1000
+#: What the rules may make of one query, all expressions together, in nodes and written characters.
+_MOST_MADE: Final = 10_000_000
 _NUMBERS: Final = {INT2: "smallint", INT4: "int", INT8: "bigint", FLOAT4: "real", FLOAT8: "double"}
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
@@ -85,6 +88,7 @@ class _Translation:
     def __init__(self, tree: exp.Query, context: Context) -> None:
         self._tree: exp.Expr = tree
         self._context = context
+        self._weight = 0
         self._tables = {tuple(part.lower() for part in table_parts(table)): table for table in context.tables}
 
     def done(self) -> Translated:
@@ -105,8 +109,7 @@ class _Translation:
         self._annotate()
         parameters = self._parameter_types()
         self._apply_rules()
-        sql = self._tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
-        return Translated(sql, False, parameters)
+        return Translated(sql_of(self._tree), False, parameters)
 
     def _tell_session(self) -> None:
         """What a query asks of its session stands in it as a text."""
@@ -254,6 +257,9 @@ class _Translation:
                 continue
             made = rule(node)
             if made is not node:
+                self._weight += weight(made)
+                if self._weight > _MOST_MADE:
+                    raise WireError("54001", "the query's expressions grow too large in DuckDB's words", hint=_HINT)
                 if made.type is None:
                     made.type = node.type
                 if node is self._tree:

@@ -38,7 +38,7 @@ _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
 def translate(sql: str, context: Context) -> Translated:
     """One query in the session's dialect. Raises WireError with the reason for what has no translation that is sure to mean the same."""
-    if is_catalog_query(sql, context.tables):
+    if is_catalog_query(sql, context.tables, context.dialect):
         return Translated(sql, True, {}, parameter_oids(sql))
     if context.dialect == "duckdb":
         return Translated(sql)

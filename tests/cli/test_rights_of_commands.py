@@ -365,7 +365,7 @@ def test_who_is_refused_an_export_stands_in_the_audit(guarded: tuple[Path, dict[
     folder, tokens = guarded
     hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["sam"]}, expect=1)
     told = [row["record"] for row in hw(folder, "audit", "list", "--user", "sam", "--decision", "refused", "--json").json]
-    assert ("export", "export countries") in {(one["action"], one["sql"]) for one in told}
+    assert ("export", "export run countries") in {(one["action"], one["sql"]) for one in told}
 
 
 @pytest.mark.parametrize("command", ["list", "run", "status"])

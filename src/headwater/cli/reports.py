@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headwater.cli.progress import MAX_SKIPS_NAMED, outcome
-from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, format_time, plural, screen
+from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, format_time, screen
+from headwater.spec.counting import plural
 
 if TYPE_CHECKING:
     from headwater.api import CheckResult, Discovery, Finding, ListedSource, ListedTable, TableStatus

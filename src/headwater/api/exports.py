@@ -11,8 +11,8 @@ from headwater.api.users import Room, keyring_of
 from headwater.errors import ApprovalRefused, HeadwaterError, UsageError
 from headwater.project import LoadedProject
 from headwater.spec.counting import plural
-from headwater.spec.exports import OWNER_NAME, Export
-from headwater.spec.names import EXPORTS_SCHEMA, TableName
+from headwater.spec.exports import Export
+from headwater.spec.names import EXPORTS_SCHEMA, OWNER_NAME, TableName
 from headwater.spec.runs import RunStatus
 
 if TYPE_CHECKING:
@@ -108,7 +108,14 @@ class Exports(Room):
         with ExitStack() as undo:
             if not dry_run:
                 state.mark_crashed(environment)
-                state.start_run(run_id, environment=environment, command="export", selection=[f"export:{export.name}"], started_at=session.clock())
+                state.start_run(
+                    run_id,
+                    environment=environment,
+                    command="export",
+                    selection=[f"export:{export.name}"],
+                    started_at=session.clock(),
+                    principal=access.principal.asked_by or access.principal.name,
+                )
                 outcome = _Outcome()
                 undo.callback(lambda: state.finish_run(run_id, outcome.status, finished_at=session.clock()))
                 names = [export.name, *([export.renamed_from] if export.renamed_from else [])]

@@ -12,6 +12,7 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.scope import Scope, traverse_scope, walk_in_scope
 from sqlglot.schema import MappingSchema
 
+from headwater.security.hiding import hide_passwords
 from headwater.serving.postgres.belonging import is_catalog_query
 from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
@@ -52,10 +53,9 @@ def translate(sql: str, context: Context) -> Translated:
         trees = read_postgres(sql)
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
-        found = f'{first.get("description", "it")} near "{first.get("highlight", "")}"'
-        raise WireError("42601", "the SQL can't be read as Postgres'", detail=found, hint=_HINT) from None
+        raise _unread(sql, f'{first.get("description", "it")} near "{first.get("highlight", "")}"') from None
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise WireError("42601", "the SQL can't be read as Postgres'", detail=str(error).splitlines()[0], hint=_HINT) from None
+        raise _unread(sql, str(error).splitlines()[0]) from None
     tree = _as_query(trees[0]) if len(trees) == 1 else None
     if tree is None:
         raise WireError("25006", "only queries can be run here", hint="Tables change by headwater run alone.")
@@ -67,6 +67,12 @@ def translate(sql: str, context: Context) -> Translated:
         raise WireError("0A000", "this can't be answered as Postgres would", detail=str(error).splitlines()[0], hint=_HINT) from None
     except RecursionError:
         raise WireError("54001", "the query is nested too deeply") from None
+
+
+def _unread(sql: str, found: str) -> WireError:
+    """`found` repeats a word of the text, which must be no password."""
+    detail = None if hide_passwords(sql)[1] else found
+    return WireError("42601", "the SQL can't be read as Postgres'", detail=detail, hint=_HINT)
 
 
 def _as_query(tree: exp.Expr | None) -> exp.Query | None:

@@ -47,7 +47,7 @@ CALLS: Final[dict[str, tuple[list[str], str]]] = {
     "reload": (["shop.orders"], "refused"),
     "status": (["--json"], "nothing"),
     "history": ([], "refused"),
-    "logs": (["latest"], "refused"),
+    "logs": (["{run}"], "refused"),
     "doctor": ([], "refused"),
     "query": (["SELECT country FROM marts.revenue"], "refused"),
     "snapshots": (["marts.revenue"], "refused"),
@@ -104,7 +104,7 @@ REFUSED = re.compile(r"may not|can't (run|read|approve|be turned back)|there is 
 
 @pytest.fixture(scope="module")
 def guarded(lasting_shop: Callable[..., Path], hw: Any) -> tuple[Path, dict[str, str]]:
-    """The shop with its users, their tokens by name, the id of a request that waits as `request`, and a snapshot."""
+    """The shop with its users, their tokens by name, the id of a request that waits as `request`, a snapshot, and the owner's run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("headwater.security.passwords.Cost.__init__.__defaults__", (1, 64, 1))
         folder = lasting_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT, **dict.fromkeys(MODELS, GROUPED)})
@@ -115,6 +115,7 @@ def guarded(lasting_shop: Callable[..., Path], hw: Any) -> tuple[Path, dict[str,
             made[name] = hw(folder, "user", "token", name).out.strip()
     made["request"] = hw(folder, "access", "request", "marts.revenue", "--user", "rita", "--until", "8h", "--reason", "x").out.strip()
     made["snapshot"] = str(hw(folder, "snapshots", "marts.revenue", "--json").json[0]["snapshot_id"])
+    made["run"] = hw(folder, "history", "--json").json[0]["run_id"]
     return folder, made
 
 
@@ -189,6 +190,50 @@ def test_rights_on_some_tables_show_these(guarded: tuple[Path, dict[str, str]], 
     run = hw(folder, "run", "marts.countries", "--full-refresh", "--json", env=env).json["run_id"]
     assert "marts.countries" in hw(folder, "logs", run, env=env).out
     assert "sam may not run" in hw(folder, "history", env=env, expect=1).err
+
+
+def test_who_began_a_run_reads_what_became_of_it_and_nobody_else_without_the_right(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    env = {name: {"HEADWATER_TOKEN": token} for name, token in tokens.items()}
+    narrow = {"HEADWATER_TOKEN": hw(folder, "user", "token", "sam", "--scope", "select").out.strip()}
+    whole = {"HEADWATER_TOKEN": hw(folder, "user", "token", "sam", "--scope", "run").out.strip()}
+    runs = []
+    for command in (["retry"], ["run", "marts.revenue"], ["rollback", "marts.revenue"], ["publish", "marts.revenue"]):
+        hw(folder, *command, env=env["sam"])
+        runs.append(hw(folder, "history", "latest", "--json").json)
+    assert [(one["command"], one["principal"]) for one in runs] == [(name, "sam") for name in ("retry", "run", "rollback", "publish")]
+    assert runs[0]["tasks"] == []
+    for run in (one["run_id"] for one in runs):
+        for caller in (env["sam"], whole):
+            assert "by sam" in hw(folder, "history", run, env=caller).out
+            assert "run_started" in hw(folder, "logs", run, env=caller).out
+        for command in ("history", "logs"):
+            for caller in (env["rita"], env["kim"]):
+                refused = hw(folder, command, run, env=caller, expect=1).err
+                assert "may not run" in refused
+                assert "or who began that run" in refused
+            hw(folder, command, run, env=env["op"])
+    for command in ("history", "logs"):
+        assert "sam may not run" in hw(folder, command, runs[0]["run_id"], env=narrow, expect=1).err
+    told = [row["record"] for row in hw(folder, "audit", "list", "--json", "--user", "sam", "--action", "look", "--limit", "2").json]
+    assert [(one["sql"], one["decision"]) for one in told] == [("history", "refused"), ("logs", "refused")]
+
+
+def test_what_git_calls_somebody_makes_no_run_theirs(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    named = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "rita"}
+    hw(folder, "retry", env=named)
+    run = hw(folder, "history", "latest", "--json").json
+    assert (run["author"], run["principal"], run["tasks"]) == ("rita", "owner", [])
+    assert "rita may not run" in hw(folder, "logs", run["run_id"], env={"HEADWATER_TOKEN": tokens["rita"]}, expect=1).err
+
+
+def test_an_export_is_a_run_of_who_ran_it(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
+    folder, tokens = guarded
+    for name, principal in (("op", "op"), ("boss", "boss"), (None, "owner")):
+        hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens[name]} if name else {})
+        run = hw(folder, "history", "latest", "--json").json
+        assert (run["command"], run["principal"]) == ("export", principal)
 
 
 def test_tables_that_are_published_together_take_a_right_on_each(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:
@@ -363,7 +408,7 @@ def test_who_is_refused_an_export_stands_in_the_audit(guarded: tuple[Path, dict[
     folder, tokens = guarded
     hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens["sam"]}, expect=1)
     told = [row["record"] for row in hw(folder, "audit", "list", "--user", "sam", "--decision", "refused", "--json").json]
-    assert ("export", "export countries") in {(one["action"], one["sql"]) for one in told}
+    assert ("export", "export run countries") in {(one["action"], one["sql"]) for one in told}
 
 
 @pytest.mark.parametrize("command", ["list", "run", "status"])

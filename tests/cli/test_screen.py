@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from headwater.cli.progress import figures
-from headwater.cli.reports import plural
 from headwater.cli.screen import format_bytes, format_seconds, to_json
 from headwater.errors import Location, Problem
+from headwater.spec.counting import plural
 from headwater.spec.names import ColumnName, TableName
 from headwater.spec.runs import TaskResult
 

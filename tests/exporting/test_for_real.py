@@ -34,7 +34,10 @@ from places import (
 )
 
 from commands import run_here, run_installed
+from headwater import api
 from headwater.destinations import open_destination
+from headwater.errors import AuditUnwritable
+from headwater.security.audit import AuditLog
 
 PROGRAM = Path(sys.executable).with_name("headwater")
 PG_COLUMNS = "id bigint PRIMARY KEY, name text, city text, note text DEFAULT 'theirs'"
@@ -165,6 +168,58 @@ def test_dead_letters_by_the_command(shop: Path) -> None:
         assert "1 row will be tried again" in run_here(shop, "export", "dead", "retry", "crm", listed[0]["id"]).out
         assert "1 inserted" in run_here(shop, "export", "run").out
         assert len(place.read()) == 40
+
+
+def test_every_act_about_dead_letters_and_every_look_stands_in_the_audit(shop: Path) -> None:
+    with postgres_place("id bigint PRIMARY KEY, name text, city text, CHECK (name NOT IN ('n6', 'n7', 'n8'))") as place:
+        define(shop, {"postgres": place.options})
+        run_here(shop, "export", "run")
+        letters = [one["id"] for one in run_here(shop, "export", "dead", "list", "crm", "--json").json]
+        assert len(letters) == 3
+        env: dict[str, dict[str, str]] = {"owner": {}}
+        for user, more in (("boss", ["--admin"]), ("eve", []), ("crm_bot", [])):
+            if user != "crm_bot":
+                run_here(shop, "user", "add", user, "--oidc", *more)
+            env[user] = {"HEADWATER_TOKEN": run_here(shop, "user", "token", user).out.strip()}
+        acts = (
+            ("crm_bot", ["dead", "retry", "crm", letters[0], letters[0]], "export", "export dead retry crm: 1 letter"),
+            ("boss", ["dead", "drop", "crm", letters[1]], "export", "export dead drop crm: 1 letter"),
+            ("owner", ["dead", "retry", "crm"], "export", "export dead retry crm: 1 letter"),
+            ("owner", ["dead", "drop", "crm"], "export", "export dead drop crm: 0 letters"),
+            ("crm_bot", ["status"], "look", "export status crm"),
+            ("owner", ["status", "crm"], "look", "export status crm"),
+            ("boss", ["check", "crm"], "look", "export check crm"),
+            ("owner", ["dead", "list", "crm"], "export", "export dead list crm"),
+            ("eve", ["dead", "list", "crm"], "export", "export dead list crm"),
+            ("eve", ["dead", "retry", "crm"], "export", "export dead retry crm"),
+            ("eve", ["dead", "drop", "crm", letters[0]], "export", "export dead drop crm"),
+            ("eve", ["run", "crm"], "export", "export run crm"),
+            ("eve", ["status", "crm"], "look", "export status crm"),
+            ("eve", ["check", "crm"], "look", "export check crm"),
+        )
+        before = len(run_here(shop, "audit", "list", "--json").json)
+        for who, act, _, _ in acts:
+            run_here(shop, "export", *act, env=env[who], expect=1 if who == "eve" else 0)
+        rows = [row["record"] for row in run_here(shop, "audit", "list", "--json", "--limit", "100").json][before:]
+        told = [(one["principal"], one["action"], one["sql"], one["decision"]) for one in rows if one["action"] != "login"]
+        assert told == [(who, action, said, "refused" if who == "eve" else "allowed") for who, _, action, said in acts]
+        assert "no dead letter waits" in run_here(shop, "export", "dead", "retry", "crm", "nothing", expect=2).err
+
+
+def test_letters_whose_audit_cannot_be_written_stay_as_they_are(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(log: AuditLog, record: object) -> None:
+        raise AuditUnwritable("the audit can't be written")
+
+    with postgres_place("id bigint PRIMARY KEY, name text, city text, CHECK (name <> 'n7')") as place:
+        define(shop, {"postgres": place.options})
+        run_here(shop, "export", "run")
+        with api.open(shop) as project:
+            for change in (project.exports.retry_dead, project.exports.drop_dead):
+                with monkeypatch.context() as patch:
+                    patch.setattr(AuditLog, "append", broken)
+                    with pytest.raises(AuditUnwritable):
+                        change("crm")
+                assert len(project.exports.dead("crm")) == 1
 
 
 def test_what_is_wrong_with_the_destination_is_said_by_name(shop: Path) -> None:

@@ -216,16 +216,24 @@ def test_the_chain_holds(shop: Shop) -> None:
     shop.project.audit.verify()
 
 
-def test_a_password_in_a_refused_statement_is_not_kept(shop: Shop) -> None:
+def test_a_password_in_a_refused_statement_is_not_kept(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     statements = (
         "ALTER USER ada PASSWORD 'my secret'",
         "/* new */ create role bob with login encrypted password $$my secret$$",
         "alter user ada password 'my secret",
+        "SELECT 1; ALTER USER ada PASSWORD 'my secret'",
+        "EXPLAIN ALTER USER ada PASSWORD 'my secret'",
+        "COPY (ALTER USER ada PASSWORD E'my secret') TO STDOUT",
+        "DECLARE c CURSOR FOR ALTER USER ada PASSWORD 'my secret'",
+        "WITH a AS (SELECT 1) ALTER /* his */ USER ada PASSWORD 'my secret'",
+        "PREPARE p AS ALTER USER ada PASSWORD U&'my secret'",
+        "SELECT relname FROM pg_class; CREATE ROLE bob PASSWORD 'my secret",
     )
-    with shop.postgres() as connection:
-        for sql in statements:
-            with pytest.raises(psycopg.Error):
-                connection.execute(sql)  # type: ignore[arg-type]
+    for sql in statements:
+        for prepare in (False, True):
+            with shop.postgres() as connection, pytest.raises(psycopg.Error) as refused:
+                connection.execute(sql, prepare=prepare)  # type: ignore[call-overload]
+            assert "secret" not in f"{refused.value} {refused.value.diag.message_detail}"
     with shop.flight() as flown, flown.cursor() as cursor:
         for sql in statements:
             assert shop.http(sql) == 400
@@ -233,8 +241,9 @@ def test_a_password_in_a_refused_statement_is_not_kept(shop: Shop) -> None:
                 cursor.execute(sql)
     rows = [row.record for row in shop.project.audit.list(AuditFilter(principal="ada"), limit=10_000)]
     assert [row for row in rows if "secret" in f"{row.sql} {row.error}"] == []
-    doors = {row.door for row in rows if row.sql == "ALTER USER ada PASSWORD .."}
-    assert doors == {"postgres", "http", "flight"}
+    for kept in ("ALTER USER ada PASSWORD ..", "SELECT 1; ALTER USER ada PASSWORD ..", "EXPLAIN ALTER USER ada PASSWORD .."):
+        assert {row.door for row in rows if row.sql == kept} == {"postgres", "http", "flight"}
+    assert "secret" not in caplog.text
     asked = "select password from m.orders where 'a' = password"
     assert shop.http(asked) == 400
     assert shop.decisions(asked) == ["failed"]

@@ -36,10 +36,28 @@ from beside_postgres import SCHEMA, Both, ask, assert_answered_alike
         "SELECT localtimestamp - now()::timestamp < interval '1 hour', random() < 1",
         "SELECT pg_size_pretty(100::bigint), pg_backend_pid() > 0",
         "SELECT 7 / 2 AS version, current_user = '', round(2.5::float8), upper('ß')",
+        # what is long is bound to a name
+        "SELECT id, initcap(initcap(lower(name) || ' of the house of ' || upper(name) || ' and more')) FROM {s}.facts ORDER BY id",
+        "SELECT regexp_replace(regexp_replace(name || ' and ' || name, '\\w+', 'x'), '[a-z] and', 'é', 'g') FROM {s}.facts ORDER BY id",
+        "SELECT substring(substring(lower(name) || ' ' || name || ' ' || upper(name) from '[a-z ]+') from '\\w(\\w)') FROM {s}.facts ORDER BY id",
+        "SELECT id FROM {s}.facts WHERE initcap(name || ' or something else of a name') ~ '^\\w+ or' ORDER BY id",
+        "SELECT make_date((extract(year from day) + extract(month from day) * 0)::int, (id / 30 + 1)::int, 1) FROM {s}.facts ORDER BY id",
+        "SELECT age(timezone('America/New_York', date_trunc('hour', \"at\") AT TIME ZONE 'Europe/Oslo'), day::timestamp) FROM {s}.facts ORDER BY id",
+        "SELECT extract(epoch from age(date_trunc('month', \"at\"), date_trunc('day', \"at\"))) FROM {s}.facts ORDER BY id",
+        "SELECT kind, initcap(max(name) || ' of the longer names of all that there are') FROM {s}.facts GROUP BY kind "
+        "HAVING initcap(max(name) || ' of the longer names of all that there are') > 'A' ORDER BY kind",
     ],
 )
 def test_what_is_called_otherwise_is_the_same(both: Both, sql: str) -> None:
     assert_answered_alike(both, sql)
+
+
+def test_a_row_may_have_many_quotients(both: Both) -> None:
+    """As a wide dashboard's has."""
+    columns = ", ".join(f"sum(price) / {number} AS share_{number}" for number in range(2, 80))
+    expected, got = (ask(connection, f"SELECT {columns} FROM {SCHEMA}.facts") for connection in both)
+    assert not isinstance(expected, psycopg.Error)
+    assert got == expected
 
 
 def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:

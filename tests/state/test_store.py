@@ -321,8 +321,11 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, 
     database: Database = PostgresDatabase(url) if is_postgres(url) else SqliteDatabase(tmp_path / url)
     at_0001(database.engine)
     assert not sa.inspect(database.engine).has_table("users")
-    old = StateStore(database, "old", clock)
-    run_id = begin(old, clock)
+    old, run_id, process = StateStore(database, "old", clock), new_run_id(clock()), current_process()
+    written = {"at": clock().isoformat(timespec="microseconds"), "id": run_id, "host": process.host, "pid": process.pid, "process": process.identity}
+    with database.engine.begin() as connection:
+        sql = "INSERT INTO runs (id, environment, command, selection, status, started_at, heartbeat_at, host, pid, process)"
+        connection.execute(sa.text(f"{sql} VALUES (:id, 'prod', 'run', '[]', 'running', :at, :at, :host, :pid, :process)"), written)
     old.record(run_id, events=[Event("a", clock(), run_id, ORDERS)], tasks=[(0, TaskResult(ORDERS, "succeeded"))])
     lease = old.acquire("prod", [ORDERS], run_id, 60, {})
     old.close()
@@ -330,7 +333,7 @@ def test_a_store_of_the_first_version_is_brought_up_with_all_its_rows(url: str, 
         for opened in pool.map(lambda _: StateStore.open(url, tmp_path, clock=clock), range(4)):
             opened.close()
     with StateStore.open(url, tmp_path, clock=clock) as store:
-        assert store.run(run_id).tasks[0].table == ORDERS
+        assert (store.run(run_id).tasks[0].table, store.run(run_id).principal) == (ORDERS, None)
         assert [event.name for event in store.events(run_id)] == ["a"]
         assert set(store.held_leases("prod")) == {"shop.orders"}
         assert lease.tokens[ORDERS] == 1

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from headwater.api.users import Room, keyring_of
 from headwater.errors import ApprovalRefused, HeadwaterError, UsageError
 from headwater.project import LoadedProject
-from headwater.spec.exports import OWNER_NAME, Export
-from headwater.spec.names import EXPORTS_SCHEMA, TableName
+from headwater.spec.counting import plural
+from headwater.spec.exports import Export
+from headwater.spec.names import EXPORTS_SCHEMA, OWNER_NAME, TableName
 from headwater.spec.runs import RunStatus
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headwater.exporting import ExportResult
     from headwater.orchestration import Session
     from headwater.security.principals import Principal
+    from headwater.state import StateStore
     from headwater.state.exports import ExportRun
     from headwater.storage import Access, DeadLetter
 
@@ -106,7 +108,14 @@ class Exports(Room):
         with ExitStack() as undo:
             if not dry_run:
                 state.mark_crashed(environment)
-                state.start_run(run_id, environment=environment, command="export", selection=[f"export:{export.name}"], started_at=session.clock())
+                state.start_run(
+                    run_id,
+                    environment=environment,
+                    command="export",
+                    selection=[f"export:{export.name}"],
+                    started_at=session.clock(),
+                    principal=access.principal.asked_by or access.principal.name,
+                )
                 outcome = _Outcome()
                 undo.callback(lambda: state.finish_run(run_id, outcome.status, finished_at=session.clock()))
                 names = [export.name, *([export.renamed_from] if export.renamed_from else [])]
@@ -146,8 +155,8 @@ class Exports(Room):
         session = self._session()
         runs = ExportRuns(session.state, self._loaded.environment)
         wanted = [self._loaded.export(name) for name in names] or [self._loaded.exports[one.name] for one in self.list()]
-        for one in wanted:
-            self._caller_for(one)
+        caller = self._caller_for(*wanted, deed="export status", action="look")
+        self._note_look(session.state, caller, f"export status {' '.join(one.name for one in wanted)}".rstrip())
         found = []
         for one in wanted:
             name = _known_as(one, session)
@@ -159,8 +168,9 @@ class Exports(Room):
         from headwater.state.exports import ExportRuns
 
         export = self._loaded.export(name)
-        self._caller_for(export)
+        caller = self._caller_for(export, deed="export history", action="look")
         session = self._session()
+        self._note_look(session.state, caller, f"export history {export.name}")
         return ExportRuns(session.state, self._loaded.environment).list(_known_as(export, session), limit=limit)
 
     def check(self, name: str) -> str:
@@ -168,7 +178,9 @@ class Exports(Room):
         from headwater.destinations import open_destination
 
         export = self._loaded.export(name)
-        self._caller_for(export)
+        caller = self._caller_for(export, deed="export check", action="look")
+        with self._state() as state:
+            self._note_look(state, caller, f"export check {export.name}")
         with open_destination(export, project_dir=self._loaded.directory, environ=self._loaded.environ) as destination:
             return destination.check()
 
@@ -178,7 +190,7 @@ class Exports(Room):
         """Rows that the destination refused and that wait, the oldest first, each by its key. Raises TableNotFound for who may not see them."""
         session = self._session()
         export = self._loaded.export(name)
-        caller = self._caller_for(export)
+        caller = self._caller_for(export, deed="export dead list")
         return session.lake.dead_letters_as(self._asking().access_of(caller, "export"), _known_as(export, session), export.table_name)
 
     def retry_dead(self, name: str, *ids: str) -> int:
@@ -190,12 +202,16 @@ class Exports(Room):
         return self._change_dead(name, ids, drop=True)
 
     def _change_dead(self, name: str, ids: Sequence[str], *, drop: bool) -> int:
-        known = [letter.id for letter in self.dead(name)]
+        export, deed = self._loaded.export(name), f"export dead {'drop' if drop else 'retry'}"
+        caller, session = self._caller_for(export, deed=deed), self._session()
+        exported = session.lake.exported(_known_as(export, session))
+        known = [letter.id for letter in exported.dead_letters()]
         unknown = [one for one in ids if one not in known]
         if unknown:
             raise UsageError(f"no dead letter waits under {unknown[0]!r}", hint=f"headwater export dead list {name} shows their ids")
-        session = self._session()
-        return session.lake.exported(_known_as(self._loaded.export(name), session)).change_dead(ids or known, drop=drop)
+        chosen = list(dict.fromkeys(ids)) or known
+        self._note(session.state, caller, "export", f"{deed} {export.name}: {plural(len(chosen), 'letter')}")
+        return exported.change_dead(chosen, drop=drop)
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
@@ -208,22 +224,40 @@ class Exports(Room):
         with self._state() as state:
             return self._caller(state)
 
-    def _caller_for(self, export: Export) -> Principal:
-        """Raises AuthenticationFailed, ApprovalRefused."""
+    def _caller_for(self, *exports: Export, deed: str, action: str = "export") -> Principal:
+        """Who calls, who must be good for each of the exports. Raises AuthenticationFailed, and ApprovalRefused, which is audited."""
         caller = self._who_calls()
-        if not _may_run(caller, export):
-            with self._state() as state:
-                self._note_of_user(state, caller, "export", f"export {export.name}", "refused")
-            expected = f"an administrator, or {export.as_}, with a token that is good for it"
-            raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=expected)
+        for export in exports:
+            if not _may_run(caller, export):
+                self._note_refused(caller, f"{deed} {export.name}", action)
+                expected = f"an administrator, or {export.as_}, with a token that is good for it"
+                raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected=expected)
         return caller
 
+    def _note_refused(self, caller: Principal, what: str, action: str = "export") -> None:
+        with self._state() as state:
+            self._note_of_user(state, caller, action, what, "refused")
+
+    def _note_look(self, state: StateStore, caller: Principal, what: str) -> None:
+        """Of the owner as soon as there are users, as of their queries."""
+        if caller.kind != "owner" or state.has_users():
+            self._note(state, caller, "look", what)
+
     def _access(self, export: Export) -> Access:
-        """What the export's principal may send out. Raises ExportRefused for one that isn't there."""
+        """What the export's principal may send out. Raises ApprovalRefused, and ExportRefused for a principal that isn't there; both are audited."""
+        from headwater.errors import ExportRefused
+
+        caller = self._caller_for(export, deed="export run")
+        try:
+            return self._access_by(caller, export)
+        except (ApprovalRefused, ExportRefused):
+            self._note_refused(caller, f"export run {export.name}")
+            raise
+
+    def _access_by(self, caller: Principal, export: Export) -> Access:
         from headwater.errors import ExportRefused
         from headwater.security.principals import OWNER
 
-        caller = self._caller_for(export)
         if export.as_ == OWNER_NAME:
             if caller.kind != "owner":
                 raise ApprovalRefused(f"{caller.name} can't run the export {export.name}", expected="the owner, as whom it goes")

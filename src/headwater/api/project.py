@@ -102,10 +102,11 @@ class Project:
         """The lake, opened at first use, and the state store, opened when it is asked for."""
         return self._opened(with_state=False)
 
-    @property
-    def _session_for_work(self) -> Session:
-        """Lake and state, opened at first use: for whatever is written down as a run."""
-        return self._opened(with_state=True)
+    def _session_of(self, caller: str) -> Session:
+        """Lake and state, opened at first use: for whatever is written down as a run, of who calls."""
+        session = self._opened(with_state=True)
+        session.principal = caller
+        return session
 
     def _opened(self, *, with_state: bool) -> Session:
         if self._open_session is None:
@@ -298,8 +299,8 @@ class Project:
             allow_drop=allow_drop,
             threads=threads,
         )
-        self._rights.need("run", "run", lambda: self._written_by(options))
-        summary = execute(self._session_for_work, options, listener=on_event)
+        caller = self._rights.need("run", "run", lambda: self._written_by(options))
+        summary = execute(self._session_of(caller), options, listener=on_event)
         self.audit.hold()
         return summary
 
@@ -317,8 +318,8 @@ class Project:
         from headwater.orchestration import RunOptions, execute
 
         include = ("result:failed", "result:blocked", "result:cancelled", "result:held")
-        self._rights.need("run", "retry", lambda: self._select(include, ()))
-        return execute(self._session_for_work, RunOptions(include=include, command="retry", threads=threads), listener=on_event)
+        caller = self._rights.need("run", "retry", lambda: self._select(include, ()))
+        return execute(self._session_of(caller), RunOptions(include=include, command="retry", threads=threads), listener=on_event)
 
     def reload(self, table: str, *, from_: str | None = None, reason: str = "", on_event: Listener | None = None) -> RunSummary:
         """Reads a stream again: from the cursor value `from_` (itself included), else from its beginning.
@@ -328,8 +329,8 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        self._rights.need("run", "reload", lambda: [self._loaded.find(table)])
-        return verbs.reload(self._session_for_work, self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
+        caller = self._rights.need("run", "reload", lambda: [self._loaded.find(table)])
+        return verbs.reload(self._session_of(caller), self._loaded.find(table), from_=from_, reason=reason, listener=on_event)
 
     def status(self, *selection: str, exclude: Sequence[str] = ()) -> list[TableStatus]:
         """How each selected table that the caller may run is, inputs first; those whose file is gone last (when all are asked for)."""
@@ -342,7 +343,8 @@ class Project:
     def history(self, run_id: str | None = None, *, limit: int = 20) -> list[RunSummary]:
         """The newest runs, newest first, without their tasks; or the one whose id begins with `run_id` (`latest` for the last), with them.
 
-        Raises UsageError when there is none, or several begin so; ApprovalRefused for who hasn't the right `run` on its tables (for a list: on all).
+        Raises UsageError when there is none, or several begin so; ApprovalRefused for who neither began it nor has the right `run` on its tables
+        (for a list, and for a run without any: on all).
         """
         if run_id is None:
             self._rights.need("run", "history", lambda: self._loaded.graph.nodes)
@@ -372,9 +374,9 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        tables = self._chosen("publish", selection, exclude)
-        self._rights.need("publish", "publish", lambda: verbs.with_groups(self._session_for_work, tables))
-        return verbs.publish(self._session_for_work, tables, force=force, reason=reason)
+        session, tables = self._chosen("publish", selection, exclude)
+        self._rights.need("publish", "publish", lambda: verbs.with_groups(session, tables))
+        return verbs.publish(session, tables, force=force, reason=reason)
 
     def rollback(self, *selection: str, exclude: Sequence[str] = (), to: int | str | datetime | None = None, reason: str = "") -> RunSummary:
         """Shows readers an older version of selected tables until `publish`: that of the snapshot or time `to`, else the one before what they see.
@@ -383,7 +385,7 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.rollback(self._session_for_work, self._chosen("rollback", selection, exclude), to=self._moment(to), reason=reason)
+        return verbs.rollback(*self._chosen("rollback", selection, exclude), to=self._moment(to), reason=reason)
 
     def discard(self, *selection: str, exclude: Sequence[str] = (), reason: str = "") -> RunSummary:
         """Throws away what was committed of selected tables and isn't published: the newest rows become the published ones, in a new commit.
@@ -393,17 +395,19 @@ class Project:
         """
         from headwater.orchestration import verbs
 
-        return verbs.discard(self._session_for_work, self._chosen("discard", selection, exclude), reason=reason)
+        return verbs.discard(*self._chosen("discard", selection, exclude), reason=reason)
 
-    def _chosen(self, command: str, selection: Sequence[str], exclude: Sequence[str]) -> tuple[TableName, ...]:
-        """The tables a verb of publication is for. Unlike elsewhere, none is chosen where none is named. Raises ApprovalRefused."""
+    def _chosen(self, command: str, selection: Sequence[str], exclude: Sequence[str]) -> tuple[Session, tuple[TableName, ...]]:
+        """The session of who calls, and the tables a verb of publication is for. Unlike elsewhere, none is chosen where none is named.
+
+        Raises ApprovalRefused.
+        """
         if not selection:
             raise UsageError("which tables?", expected="one or several, such as marts.revenue or 'marts.*'", hint="headwater ls shows all tables")
         tables = self._select(selection, exclude)
         if not tables:
             raise UsageError("nothing is selected", found=" ".join(selection), hint="headwater ls with the same selectors shows what they mean")
-        self._rights.need("publish", command, lambda: tables)
-        return tables
+        return self._session_of(self._rights.need("publish", command, lambda: tables)), tables
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
@@ -464,7 +468,7 @@ class Project:
             raise
         except StateError as error:
             raise UsageError(error.what, hint=error.hint) from error
-        self._rights.need("run", command, lambda: [task.table for task in found.tasks] or self._loaded.graph.nodes)
+        self._rights.need("run", command, lambda: [task.table for task in found.tasks] or self._loaded.graph.nodes, run=found)
         return found
 
     def _known_name(self, table: str) -> TableName:

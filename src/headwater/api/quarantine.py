@@ -63,19 +63,21 @@ class Quarantine:
         """
         from headwater.orchestration import verbs  # lake and state with them
 
-        return verbs.replay(self._session(), self._chosen("quarantine replay", which, exclude, table))
+        return verbs.replay(*self._chosen("quarantine replay", which, exclude, table))
 
     def drop(self, *which: str, exclude: Sequence[str] = (), table: str | None = None) -> RunSummary:
         """Marks waiting rows as dropped: they are never loaded. Given as for `replay`."""
         from headwater.orchestration.dropping import drop_quarantined
 
-        return drop_quarantined(self._session(), self._chosen("quarantine drop", which, exclude, table))
+        return drop_quarantined(*self._chosen("quarantine drop", which, exclude, table))
 
-    def _chosen(self, command: str, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
-        """Ids by the table they wait for; None for all that wait for it. Raises ApprovalRefused."""
-        chosen = self._found(which, exclude, table)
-        self._rights.need("quarantine", command, lambda: chosen)
-        return chosen
+    def _chosen(
+        self, command: str, which: Sequence[str], exclude: Sequence[str], table: str | None
+    ) -> tuple[Session, Mapping[TableName, Sequence[str] | None]]:
+        """The session of who calls, and ids by the table they wait for; None for all that wait for it. Raises ApprovalRefused."""
+        chosen, session = self._found(which, exclude, table), self._session()
+        session.principal = self._rights.need("quarantine", command, lambda: chosen)
+        return session, chosen
 
     def _found(self, which: Sequence[str], exclude: Sequence[str], table: str | None) -> Mapping[TableName, Sequence[str] | None]:
         ids = [text for text in which if _ID.fullmatch(text)]

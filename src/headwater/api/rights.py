@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from headwater.api.users import Room, users_of
 from headwater.errors import ApprovalRefused
+from headwater.spec.names import OWNER_NAME
 
 if TYPE_CHECKING:
     from headwater.orchestration import Session
     from headwater.project import LoadedProject
     from headwater.spec.names import TableName
     from headwater.spec.policies import Action
+    from headwater.spec.runs import RunSummary
     from headwater.state import StateStore
 
 _DEEDS: Final[Mapping[str, str]] = {"quarantine": "decide about quarantined rows of", "admin": "see who may do what with"}
@@ -39,17 +41,20 @@ class Rights(Room):
         with self._state() as state:
             self._note(state, self._administrator(state, deed), "admin", deed)
 
-    def need(self, action: Action, command: str, tables: Callable[[], Iterable[TableName]]) -> None:
-        """Raises ApprovalRefused unless whoever calls `command` may do `action` with all of the tables."""
+    def need(self, action: Action, command: str, tables: Callable[[], Iterable[TableName]], *, run: RunSummary | None = None) -> str:
+        """The name of whoever calls `command`. Raises ApprovalRefused unless they may do `action` with all of the tables, or began the `run` that
+        it shows."""
         if self.is_owner:
-            return
-        name, _, refused = self._decide(action, command, tables())
+            return OWNER_NAME
+        name, _, refused = self._decide(action, command, tables(), run=run)
         if refused:
+            others = ", or an administrator" if action == "admin" else ", or who began that run" if run is not None else ""
             raise ApprovalRefused(
                 f"{name} may not {_DEEDS.get(action, action)} {refused[0]}",
-                expected=f"a grant of `{action}`{', or an administrator' if action == 'admin' else ''}",
-                state="nothing was changed",
+                expected=f"a grant of `{action}`{others}",
+                state=None if command in _LOOKS else "nothing was changed",
             )
+        return name
 
     def among(self, action: Action, command: str, tables: Iterable[TableName]) -> list[TableName]:
         """Those of the tables with which whoever calls may do `action`, in their order."""
@@ -60,9 +65,10 @@ class Rights(Room):
         return [table for table in given if table in allowed]
 
     def _decide(
-        self, action: Action, command: str, tables: Iterable[TableName], *, wants_all: bool = True
-    ) -> tuple[str, frozenset[TableName], list[TableName]]:  # fmt: skip
-        """Who calls, and what of the tables they may and may not, by name. With `wants_all`, one that they may not is a refusal of them all."""
+        self, action: Action, command: str, tables: Iterable[TableName], *, wants_all: bool = True, run: RunSummary | None = None
+    ) -> tuple[str, frozenset[TableName], list[TableName]]:
+        """Who calls, and what of the tables they may and may not, by name. With `wants_all`, one that they may not is a refusal of them all. A
+        `run` that they began they may see in any case, by a token that is good for `action`."""
         from headwater.security.decisions import Resource, decide
         from headwater.storage.gate import resource_of
 
@@ -77,6 +83,9 @@ class Rights(Room):
                 resource = Resource(name) if known is None else resource_of(known)
                 if decide(policies, caller, action, resource, at=now).is_allowed:
                     allowed.add(name)
+            if run is not None and run.principal == caller.name and (caller.scope is None or action in caller.scope):
+                names = sorted({task.table for task in run.tasks})
+                allowed = set(names)
             refused = [name for name in names if name not in allowed]
             is_refused = bool(refused) and (wants_all or not allowed)
             told = names if is_refused or wants_all else sorted(allowed)

@@ -11,8 +11,9 @@ import typer
 from headwater import errors
 from headwater.cli.commands_users import PANEL, FormatOption, ListFormat
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import plural, screen
+from headwater.cli.screen import screen
 from headwater.cli.session import Commands, Session, command
+from headwater.spec.counting import plural
 
 
 class Outcome(StrEnum):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import format_seconds, plural, screen
+from headwater.cli.screen import format_seconds, screen
 from headwater.cli.session import Session, command, exit_code_of
+from headwater.spec.counting import plural
 
 if TYPE_CHECKING:
     from headwater.exporting import ExportResult

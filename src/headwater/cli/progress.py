@@ -10,7 +10,8 @@ from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, plural, screen
+from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, screen
+from headwater.spec.counting import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from headwater.cli.progress import MAX_SKIPS_NAMED, outcome
-from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, format_time, plural, screen
+from headwater.cli.screen import STYLES, format_bytes, format_number, format_seconds, format_time, screen
+from headwater.spec.counting import plural
+from headwater.spec.names import OWNER_NAME
 
 if TYPE_CHECKING:
     from headwater.api import CheckResult, Discovery, Finding, ListedSource, ListedTable, TableStatus
@@ -95,7 +97,7 @@ def print_unit_tests(results: Sequence[UnitTestResult]) -> None:
 
 def runs(found: Sequence[RunSummary]) -> Rows:
     rows = [
-        [run.run_id, run.command, run.status, format_time(run.started_at), _duration(run), " ".join(run.selection) or "all", _commit(run), run.author]
+        [run.run_id, run.command, run.status, format_time(run.started_at), _duration(run), " ".join(run.selection) or "all", _commit(run), _who(run)]
         for run in found
     ]
     return ["RUN", "COMMAND", "STATUS", "STARTED", "TOOK", "SELECTED", "COMMIT", "BY"], rows
@@ -111,11 +113,16 @@ def _commit(run: RunSummary) -> str:
     return run.git_commit[:10] + (" + changes" if run.git_dirty else "")
 
 
+def _who(run: RunSummary) -> str:
+    """The user whose token it was; else the name that git has."""
+    return run.principal if run.principal not in (None, OWNER_NAME) else run.author or "unknown"
+
+
 def print_run(run: RunSummary) -> None:
     """One run of the past, task by task."""
     screen.text(f"run {run.run_id}: {run.command}, {run.status}")
     screen.text(f"started {format_time(run.started_at)}, took {_duration(run)}, environment {run.environment}")
-    screen.text(f"commit {_commit(run)}, by {run.author or 'unknown'}, selected {' '.join(run.selection) or 'all'}")
+    screen.text(f"commit {_commit(run)}, by {_who(run)}, selected {' '.join(run.selection) or 'all'}")
     rows = [
         [
             task.table,

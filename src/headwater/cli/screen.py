@@ -236,11 +236,6 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 table`, `2 tables`, `1,000 rows`."""
-    return f"{format_number(count)} {noun}{'' if count == 1 else 's'}"
-
-
 def format_time(value: datetime) -> str:
     """To the second, in this machine's timezone when the value knows its own."""
     local = value.astimezone() if value.tzinfo else value

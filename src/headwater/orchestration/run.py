@@ -103,6 +103,7 @@ def begin_run(session: Session, run_id: str, command: str, selection: tuple[str,
         git_commit=git.commit,
         git_dirty=git.is_dirty,
         author=git.author,
+        principal=session.principal,
     )
 
 
@@ -241,6 +242,7 @@ class _Run:
             snapshot_id=executor.snapshot_id,
             selection=self.options.include,
             command=self.options.command,
+            principal=self.session.principal,
         )
 
 

@@ -13,6 +13,7 @@ from headwater.engine import Engine
 from headwater.errors import UsageError
 from headwater.project import LoadedProject
 from headwater.secrets import resolve
+from headwater.spec.names import OWNER_NAME
 from headwater.spec.project import LakeConfig
 from headwater.state import StateStore, utc_now
 from headwater.storage import LAKE_EXTENSIONS, Lake
@@ -29,6 +30,8 @@ class Session:
         self.lake = lake
         self.temp_directory = temp_directory
         self.clock = clock
+        #: Who calls: what runs are written down under.
+        self.principal = OWNER_NAME
         self._state_url = state_url
         self._state: StateStore | None = None
 

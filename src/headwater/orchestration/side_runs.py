@@ -68,6 +68,7 @@ class SideRun:
             snapshot_id=max(snapshots, default=None),
             selection=tuple(str(table) for table in self.lease.tokens),
             command=self.command,
+            principal=self.session.principal,
         )
         return self.summary
 

@@ -15,8 +15,8 @@ from headwater.project.files import ProjectFile
 from headwater.project.problems import Report, keys_of, nearest, nearest_table
 from headwater.project.resources import place_in, validate
 from headwater.project.variables import VarValue
-from headwater.spec.exports import OWNER_NAME, TARGETS, Export
-from headwater.spec.names import TableName
+from headwater.spec.exports import TARGETS, Export
+from headwater.spec.names import OWNER_NAME, TableName
 from headwater.spec.policies import LabelPattern, Policies
 
 _GROUP: Final = "headwater.destinations"

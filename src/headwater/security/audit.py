@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import sqlalchemy as sa
 
 from headwater.errors import AuditUnwritable, StateError
-from headwater.security.audited import Audited, AuditHead, Outcome, noted_head, without_password
+from headwater.security.audited import Audited, AuditHead, Outcome, noted_head, without_passwords
 from headwater.state import StateStore
 from headwater.state import tables as t
 
@@ -438,7 +438,7 @@ def _hash(row: dict[str, Any]) -> str:
 
 
 def _row_of(record: Audited, environment: str) -> dict[str, Any]:
-    sql, error = without_password(record.sql, record.error or "") if record.decision != "allowed" else (record.sql, record.error or "")
+    sql, error = without_passwords(record.sql, record.error or "") if record.decision != "allowed" else (record.sql, record.error or "")
     return {
         "at": record.at,
         "environment": environment,

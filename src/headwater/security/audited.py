@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
+
+from headwater.security.hiding import hide_passwords
 
 if TYPE_CHECKING:
     from headwater.state import StateStore
 
 Outcome = Literal["allowed", "refused", "failed"]
-_QUERY: Final = re.compile(
-    r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|table|from|pivot|unpivot|summarize|describe|show|explain|copy|declare|fetch|execute)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_PASSWORD: Final = re.compile(r"\bpassword\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +61,11 @@ def noted_head(state: StateStore) -> AuditHead | None:
     return AuditHead(rows[0]["chain"], rows[0]["seq"], rows[0]["hash"]) if rows else None
 
 
-def without_password(sql: str, error: str) -> tuple[str, str]:
-    """A statement that didn't run and its error, as they may be written down: one that isn't a query ends at the word PASSWORD, behind which
-    somebody's password may stand, and an error that repeats anything of that isn't kept."""
-    found = None if _QUERY.match(sql) else _PASSWORD.search(sql)
-    if found is None:
-        return sql, error
-    behind = set(re.findall(r"\w+", sql[found.end() :]))
-    if behind.intersection(re.findall(r"\w+", error)):
+def without_passwords(sql: str, error: str) -> tuple[str, str]:
+    """A statement that didn't run and its error, as they may be written down: the passwords that it sets are hidden (`hide_passwords`), and an error
+    that repeats anything of them isn't kept."""
+    kept, hidden = hide_passwords(sql)
+    words = set(re.findall(r"\w+", "\n".join(hidden)))
+    if words.intersection(re.findall(r"\w+", error)):
         error = "(not kept: it repeats what stands behind PASSWORD)"
-    return f"{sql[: found.end()]} ..", error
+    return kept, error

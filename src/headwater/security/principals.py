@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from headwater.spec.names import OWNER_NAME
 from headwater.spec.policies import Door, Policies
 
 #: How the groups and roles of approved requests begin. Nobody gets into one of them by another way.
@@ -56,7 +57,7 @@ class Principal:
         return self.kind == "owner" or (self.is_admin and (self.scope is None or "admin" in self.scope))
 
 
-OWNER: Final = Principal("owner", "owner")
+OWNER: Final = Principal(OWNER_NAME, "owner")
 
 
 def memberships_of(

@@ -14,8 +14,6 @@ from headwater.spec.sources import parse_share
 
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(s|second|m|min|minute|h|hour)\s*")
 _SECONDS: Final = {"s": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
-#: What the owner of the lake is called where a principal is named.
-OWNER_NAME: Final = "owner"
 #: A share of deletes is only looked at from so many on: in a small table every row is a large share.
 FEW_DELETES: Final = 20
 #: So many dead letters are always allowed: a few bad rows in a small table must not stop the others.

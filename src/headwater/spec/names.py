@@ -1,4 +1,4 @@
-"""Names of tables and columns, and how they are quoted in SQL."""
+"""Names of tables and columns, how they are quoted in SQL, and names with a meaning."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ TECHNICAL_COLUMNS = (LOAD_ID_COLUMN, LOADED_AT_COLUMN, FILE_COLUMN)
 SYSTEM_SCHEMA = "headwater"
 #: Where the lake keeps what each export has acknowledged.
 EXPORTS_SCHEMA = "headwater_exports"
+#: What the owner of the lake is called where a principal is named.
+OWNER_NAME = "owner"
 
 
 def exclusion_of(column: str) -> str:

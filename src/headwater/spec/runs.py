@@ -63,6 +63,8 @@ class RunSummary:
     snapshot_id: int | None = None
     selection: tuple[str, ...] = ()
     command: str = "run"
+    #: Who began it: a user by their token, or the owner. (`author` is the name that git has.)
+    principal: str | None = None
 
     @property
     def exit_code(self) -> int:

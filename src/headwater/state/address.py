@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 #: The newest migration in `migrations/versions`; a store at this version is opened without looking at the migrations at all.
-VERSION = "0004"
+VERSION = "0005"
 #: All versions this code knows, oldest first. A store at any other was written by newer code.
-KNOWN_VERSIONS = ("0001", "0002", "0003", "0004")
+KNOWN_VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 
 
 def is_postgres(url: str) -> bool:

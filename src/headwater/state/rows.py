@@ -14,7 +14,8 @@ from headwater.state.statements import PlainRow
 
 #: What `read_run`, `read_task` and `read_event` take. JSON is asked for as text, which SQLite gives anyway.
 RUN_COLUMNS = """
-    id, environment, command, CAST(selection AS TEXT) AS selection, status, started_at, finished_at, git_commit, git_dirty, author, snapshot_id
+    id, environment, command, CAST(selection AS TEXT) AS selection, status, started_at, finished_at, git_commit, git_dirty, author, principal,
+    snapshot_id
 """
 TASK_COLUMNS = """
     table_name, status, operation, rows_written, rows_deleted, rows_rejected, size_bytes, seconds, attempts, reason, error_code, error_text,
@@ -44,10 +45,10 @@ LAST_RESULTS = f"""
 INSERT_RUN = """
     INSERT INTO runs (
         id, environment, command, selection, status, started_at, heartbeat_at, finished_at, host, pid, process, git_commit, git_dirty, author,
-        snapshot_id
+        principal, snapshot_id
     ) VALUES (
         :id, :environment, :command, :selection, :status, :started_at, :heartbeat_at, :finished_at, :host, :pid, :process, :git_commit, :git_dirty,
-        :author, :snapshot_id
+        :author, :principal, :snapshot_id
     )
 """
 INSERT_TASK = """
@@ -160,6 +161,7 @@ def read_run(row: PlainRow, tasks: tuple[TaskResult, ...]) -> RunSummary:
         git_commit=row["git_commit"],
         git_dirty=None if row["git_dirty"] is None else bool(row["git_dirty"]),
         author=row["author"],
+        principal=row["principal"],
         snapshot_id=row["snapshot_id"],
         selection=tuple(json.loads(row["selection"])),
         command=row["command"],

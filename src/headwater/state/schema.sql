@@ -123,6 +123,7 @@ CREATE TABLE runs (
     git_commit VARCHAR(64),
     git_dirty BOOLEAN,
     author VARCHAR,
+    principal VARCHAR(128),
     snapshot_id BIGINT,
     PRIMARY KEY (id)
 );

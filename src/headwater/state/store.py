@@ -108,8 +108,9 @@ class StateStore:
         git_commit: str | None = None,
         git_dirty: bool | None = None,
         author: str | None = None,
+        principal: str | None = None,
     ) -> None:
-        """Writes down that a run of this very process began."""
+        """Writes down that a run of this very process began. `author` is who git says it is, `principal` who it was by their token, or the owner."""
         process = current_process()
         row = {
             "id": run_id,
@@ -126,6 +127,7 @@ class StateStore:
             "git_commit": git_commit,
             "git_dirty": git_dirty,
             "author": author,
+            "principal": principal,
             "snapshot_id": None,
         }
         self._change(lambda statements: statements.execute(INSERT_RUN, row))
@@ -178,6 +180,7 @@ class StateStore:
             "git_commit": None,
             "git_dirty": None,
             "author": None,
+            "principal": None,
             "snapshot_id": snapshot_id,
         }
 

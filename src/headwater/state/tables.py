@@ -41,6 +41,7 @@ runs = sa.Table(
     sa.Column("git_commit", sa.String(64)),
     sa.Column("git_dirty", sa.Boolean),
     sa.Column("author", sa.String),
+    sa.Column("principal", sa.String(128)),
     sa.Column("snapshot_id", sa.BigInteger),
     sa.Index("runs_started", "environment", "started_at"),
     sa.Index("runs_status", "status"),

@@ -360,7 +360,7 @@ class Lake:
 
     def dead_letters_as(self, access: Access, name: str, table: TableName) -> list[DeadLetter]:
         """Rows of a table that an export's destination refused, by their keys. Audited; `access` must see the whole table. Raises TableNotFound."""
-        self._door.vouch(access, table, "export", f"dead letters of the export {name}")
+        self._door.vouch(access, table, "export", f"export dead list {name}")
         return self.exported(name).dead_letters()
 
     def snapshots(self, table: TableName) -> list[TableVersion]:

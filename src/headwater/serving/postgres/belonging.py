@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import sqlglot
 from sqlglot import exp
 
+from headwater.engine import parse_tree
+from headwater.errors import SqlSyntaxError
 from headwater.serving.postgres.context import table_parts
 from headwater.serving.postgres.reading import MOST_TABLES, folded, is_cte, read_postgres
 from headwater.serving.postgres.statements import tokens
@@ -17,34 +20,60 @@ from headwater.serving.session import VisibleTable
 _SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 
 
-def is_catalog_query(sql: str, tables: Iterable[VisibleTable]) -> bool:
-    """Whether a text asks for the catalog or for nothing but the session itself."""
+def is_catalog_query(sql: str, tables: Iterable[VisibleTable], dialect: str = "postgres") -> bool:
+    """Whether a text asks for the catalog or for nothing but the session itself. What DuckDB can't read is Postgres' in its dialect too."""
     found = tokens(sql)
     words = {text.strip('"').lower() for kind, text, _ in found if kind in ("word", "quoted")}
     is_of_session = "from" not in words and _asks_of_session(found)
     if not (words & _SCHEMAS or any(word.startswith("pg_") for word in words)):
         return is_of_session
-    try:
-        trees = read_postgres(sql)
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    read = (_read_by_duckdb(sql) if dialect == "duckdb" else None) or _read_by_postgres(sql)
+    if read is None:
         return True  # a tool's own words, or of neither
-    relations = [table for tree in trees if tree is not None for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
-    if len(relations) > MOST_TABLES:
+    if len(read.relations) > MOST_TABLES:
         return False
     own = {table_parts(table)[1].lower() for table in tables}
-    if any(_is_of_catalog(table, own) for table in relations):
+    if any(schema in _SCHEMAS if schema else name.startswith("pg_") and name not in own for schema, name in read.relations):
         return True
-    if any(not is_cte(table) for table in relations):
-        return False
-    ctes = {folded(cte.args["alias"].this) for tree in trees if tree is not None for cte in tree.find_all(exp.CTE)}
-    return is_of_session or _calls_catalog(found, ctes)
+    return not read.relations and (is_of_session or _calls_catalog(found, read.ctes))
 
 
-def _is_of_catalog(table: exp.Table, own: set[str]) -> bool:
-    if table.db:
-        return folded(table.args["db"]) in _SCHEMAS
-    name = folded(table.this)
-    return name.startswith("pg_") and name not in own and not is_cte(table)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The relations of a query, (schema or "", name), and the names of its WITH queries, which are none; all as its dialect folds them."""
+
+    relations: Sequence[tuple[str, str]]
+    ctes: set[str]
+
+
+def _read_by_postgres(sql: str) -> _Read | None:
+    try:
+        trees = [tree for tree in read_postgres(sql) if tree is not None]
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return None
+    tables = [table for tree in trees for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
+    if len(tables) <= MOST_TABLES:
+        tables = [table for table in tables if not is_cte(table)]
+    ctes = {folded(cte.args["alias"].this) for tree in trees for cte in tree.find_all(exp.CTE)}
+    return _Read([(folded(table.args["db"]) if table.db else "", folded(table.this)) for table in tables], ctes)
+
+
+def _read_by_duckdb(sql: str) -> _Read | None:
+    try:
+        waiting: list[Any] = [parse_tree(sql)]
+    except SqlSyntaxError:
+        return None
+    if waiting == [None]:
+        return None
+    relations, ctes = [], set()
+    while waiting:
+        node = waiting.pop()
+        waiting += (item for item in (node.values() if isinstance(node, dict) else node) if isinstance(item, (dict, list)))
+        if isinstance(node, dict) and node.get("type") == "BASE_TABLE":
+            relations.append((str(node.get("schema_name") or "").lower(), str(node["table_name"]).lower()))
+        elif isinstance(node, dict) and isinstance(node.get("cte_map"), dict):
+            ctes |= {str(entry["key"]).lower() for entry in node["cte_map"].get("map", ())}
+    return _Read([one for one in relations if one[0] or one[1] not in ctes], ctes)
 
 
 def _calls_catalog(found: list[tuple[str, str, int]], ctes: set[str]) -> bool:

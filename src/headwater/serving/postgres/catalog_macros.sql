@@ -50,4 +50,14 @@ CREATE MACRO hw_is_any(x, l) AS (list_contains(l, x));
 CREATE MACRO hw_encoding(e) AS (CASE e WHEN 6 THEN 'UTF8' ELSE '' END);
 CREATE MACRO hw_qualified(a, b) AS (hw_quote_ident(a) || '.' || hw_quote_ident(b));
 CREATE MACRO hw_parse_ident(n) AS (string_split(replace(n, '"', ''), '.'));
+-- Integers alone are computed with: of others the two know different numbers of digits.
+CREATE MACRO hw_is_whole(n) AS (typeof(n) IN ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'UTINYINT', 'USMALLINT', 'UINTEGER', 'UBIGINT', '"NULL"'));
+CREATE MACRO hw_div(a, b) AS (
+  CASE WHEN NOT (hw_is_whole(a) AND hw_is_whole(b)) THEN error('the catalog divides integers alone') WHEN b = 0 THEN error('division by zero') ELSE a // b END
+);
+CREATE MACRO hw_mod(a, b) AS (
+  CASE WHEN NOT (hw_is_whole(a) AND hw_is_whole(b)) THEN error('the catalog divides integers alone') WHEN b = 0 THEN error('division by zero') ELSE a % b END
+);
+CREATE MACRO hw_numeric(n) AS (CASE WHEN hw_is_whole(n) THEN n::DECIMAL(38, 0) ELSE error('numeric without a scale is known of integers alone') END);
+CREATE MACRO hw_from(n) AS (CASE WHEN n < 0 THEN error('a substring from before the beginning') ELSE n END);
 CREATE MACRO hw_size_pretty(n) AS (CASE WHEN abs(n) < 10240 THEN n::BIGINT || ' bytes' WHEN n IS NOT NULL THEN error('pg_size_pretty knows sizes below 10240') END);

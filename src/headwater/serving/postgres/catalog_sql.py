@@ -11,6 +11,7 @@ import sqlglot
 from sqlglot import exp
 
 from headwater.serving.postgres import types as pg
+from headwater.serving.postgres.catalog_known import known
 from headwater.serving.postgres.context import Context, table_parts
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import name_outputs
@@ -70,7 +71,7 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
         raise WireError("54001", f"a question to the catalog with more than {MOST_TABLES:,} tables is not translated")
     name_outputs(tree)
     for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
-        made = _translated(node, context, values)
+        made = _translated(known(node, _NAMES), context, values)
         if made is not node:
             put_in_place(made, node)
     try:
@@ -507,6 +508,9 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
     "btrim": _renamed("trim"),
     "array_remove": lambda arguments, context: exp.func("list_filter", *arguments),
 }
+
+
+_NAMES: Final = frozenset(_FUNCTIONS)
 
 
 def _last_text(arguments: list[exp.Expr]) -> str:

@@ -12,12 +12,14 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.scope import Scope, traverse_scope, walk_in_scope
 from sqlglot.schema import MappingSchema
 
+from headwater.security.hiding import hide_passwords
 from headwater.serving.postgres.belonging import is_catalog_query
 from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
 from headwater.serving.postgres.dialect_kinds import typed
 from headwater.serving.postgres.dialect_rules import NODES, RULES
+from headwater.serving.postgres.dialect_written import sql_of, weight
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_columns, output_name
 from headwater.serving.postgres.reading import is_cte, read_postgres
@@ -29,13 +31,15 @@ __all__ = ["Context", "Translated", "translate"]
 
 #: Tables and queries in one statement: names are looked for in each of them.
 _MOST_PARTS: Final = 1000
+#: What the rules may make of one query, all expressions together, in nodes and written characters.
+_MOST_MADE: Final = 10_000_000
 _NUMBERS: Final = {INT2: "smallint", INT4: "int", INT8: "bigint", FLOAT4: "real", FLOAT8: "double"}
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
 
 def translate(sql: str, context: Context) -> Translated:
     """One query in the session's dialect. Raises WireError with the reason for what has no translation that is sure to mean the same."""
-    if is_catalog_query(sql, context.tables):
+    if is_catalog_query(sql, context.tables, context.dialect):
         return Translated(sql, True, {}, parameter_oids(sql))
     if context.dialect == "duckdb":
         return Translated(sql)
@@ -49,10 +53,9 @@ def translate(sql: str, context: Context) -> Translated:
         trees = read_postgres(sql)
     except sqlglot.errors.ParseError as error:
         first = error.errors[0] if error.errors else {}
-        found = f'{first.get("description", "it")} near "{first.get("highlight", "")}"'
-        raise WireError("42601", "the SQL can't be read as Postgres'", detail=found, hint=_HINT) from None
+        raise _unread(sql, f'{first.get("description", "it")} near "{first.get("highlight", "")}"') from None
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise WireError("42601", "the SQL can't be read as Postgres'", detail=str(error).splitlines()[0], hint=_HINT) from None
+        raise _unread(sql, str(error).splitlines()[0]) from None
     tree = _as_query(trees[0]) if len(trees) == 1 else None
     if tree is None:
         raise WireError("25006", "only queries can be run here", hint="Tables change by headwater run alone.")
@@ -64,6 +67,12 @@ def translate(sql: str, context: Context) -> Translated:
         raise WireError("0A000", "this can't be answered as Postgres would", detail=str(error).splitlines()[0], hint=_HINT) from None
     except RecursionError:
         raise WireError("54001", "the query is nested too deeply") from None
+
+
+def _unread(sql: str, found: str) -> WireError:
+    """`found` repeats a word of the text, which must be no password."""
+    detail = None if hide_passwords(sql)[1] else found
+    return WireError("42601", "the SQL can't be read as Postgres'", detail=detail, hint=_HINT)
 
 
 def _as_query(tree: exp.Expr | None) -> exp.Query | None:
@@ -85,6 +94,7 @@ class _Translation:
     def __init__(self, tree: exp.Query, context: Context) -> None:
         self._tree: exp.Expr = tree
         self._context = context
+        self._weight = 0
         self._tables = {tuple(part.lower() for part in table_parts(table)): table for table in context.tables}
 
     def done(self) -> Translated:
@@ -105,8 +115,7 @@ class _Translation:
         self._annotate()
         parameters = self._parameter_types()
         self._apply_rules()
-        sql = self._tree.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
-        return Translated(sql, False, parameters)
+        return Translated(sql_of(self._tree), False, parameters)
 
     def _tell_session(self) -> None:
         """What a query asks of its session stands in it as a text."""
@@ -254,6 +263,9 @@ class _Translation:
                 continue
             made = rule(node)
             if made is not node:
+                self._weight += weight(made)
+                if self._weight > _MOST_MADE:
+                    raise WireError("54001", "the query's expressions grow too large in DuckDB's words", hint=_HINT)
                 if made.type is None:
                     made.type = node.type
                 if node is self._tree:

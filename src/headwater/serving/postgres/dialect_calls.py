@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from headwater.serving.postgres.dialect_kinds import (
     DATES,
@@ -23,13 +23,8 @@ from headwater.serving.postgres.dialect_kinds import (
     plain_text,
     typed,
 )
+from headwater.serving.postgres.dialect_written import bound, once, sql_of, written
 from headwater.serving.postgres.refusal import Refused
-
-
-def _made(sql: str, type: str) -> exp.Expr:
-    made: exp.Expr = exp.paren(parse_one(sql, read="duckdb"))
-    made.type = exp.DataType.build(type)
-    return made
 
 
 def _called(name: str, arguments: list[exp.Expr], type: str) -> exp.Expr:
@@ -51,9 +46,12 @@ def _make_date(node: exp.Expr) -> exp.Expr:
     """Years before the first are others."""
     if len(node.expressions) != 3 or not all(of_kind(one, SMALL_INTEGERS) for one in node.expressions):
         raise Refused("make_date of what isn't known to be three integers")
-    year, month, day = (one.sql("duckdb") for one in node.expressions)
-    fails = "CAST(CAST('a year of make_date that isn''t from 1 to 9999' AS TINYINT) AS VARCHAR)::DATE"
-    return _made(f"CASE WHEN {year} BETWEEN 1 AND 9999 THEN make_date({year}, {month}, {day}) WHEN {year} IS NOT NULL THEN {fails} END", "date")
+
+    def made(year: str, month: str, day: str) -> str:
+        fails = "CAST(CAST('a year of make_date that isn''t from 1 to 9999' AS TINYINT) AS VARCHAR)::DATE"
+        return f"CASE WHEN {year} BETWEEN 1 AND 9999 THEN make_date({year}, {month}, {day}) WHEN {year} IS NOT NULL THEN {fails} END"
+
+    return written(once(made, *node.expressions), "date", *node.expressions)
 
 
 def _array_to_string(node: exp.Expr) -> exp.Expr:
@@ -76,7 +74,7 @@ def _every(node: exp.Expr) -> exp.Expr:
 
 def _local_time(node: exp.Expr) -> exp.Expr:
     no_more(node)
-    return _made("timezone('UTC', now())", "timestamp")
+    return written("timezone('UTC', now())", "timestamp")
 
 
 def _translated(node: exp.Expr) -> exp.Expr:
@@ -95,8 +93,8 @@ def _upper(node: exp.Expr) -> exp.Expr:
     if isinstance(of, exp.Literal) and "ß" not in of.name:
         return node
     pieces = "array_to_string(list_transform(string_split(hw_t, 'ß'), lambda hw_p: upper(hw_p)), 'ß')"
-    once = f"list_transform([CAST({of.sql('duckdb')} AS VARCHAR)], lambda hw_t: CASE WHEN contains(hw_t, 'ß') THEN {pieces} ELSE upper(hw_t) END)[1]"
-    return _made(once, "text")
+    upper = bound(f"CAST({sql_of(of)} AS VARCHAR)", "hw_t", f"CASE WHEN contains(hw_t, 'ß') THEN {pieces} ELSE upper(hw_t) END")
+    return written(upper, "text", of)
 
 
 def _element(node: exp.Expr) -> exp.Expr:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from headwater.serving.postgres.dialect_decimals import (
     QUOTIENT_SCALE,
@@ -36,6 +36,7 @@ from headwater.serving.postgres.dialect_kinds import (
     typed,
 )
 from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text
+from headwater.serving.postgres.dialect_written import bound, holds, sql_of, written
 from headwater.serving.postgres.refusal import Refused
 
 _T = exp.DataType.Type
@@ -51,9 +52,9 @@ def _divisor(node: exp.Expr) -> exp.Expr:
         raise Refused("a division by zero, or by a text")
     if is_nonzero or (isinstance(inner, exp.Nullif) and inner.args["expression"].sql() in ("0", "0.0")):
         return node
-    if node.find(exp.IntDiv, exp.Mod, exp.Query):
+    if holds(node, exp.IntDiv, exp.Mod, exp.Query):
         raise Refused("a divisor that is a division or a query itself; give it a name in a subquery")
-    if node.find(exp.Rand):
+    if holds(node, exp.Rand):
         raise Refused("a random divisor")
     fails = exp.cast(exp.Literal.string("division by zero"), "tinyint")
     return exp.Case(ifs=[exp.If(this=exp.EQ(this=exp.paren(node.copy()), expression=exp.Literal.number(0)), true=fails)], default=node.copy())
@@ -290,26 +291,20 @@ def _double_as_text(of: exp.Expr) -> exp.Expr:
     is_cast = isinstance(inner, exp.Cast) and inner.to.this == _T.DOUBLE
     if not (is_cast or (of_kind(inner, frozenset({_T.DOUBLE})) and inner.meta.get("is_stored"))):
         raise Refused("as text what isn't known to be double precision in Postgres; cast it to numeric(..) or double precision first")
-    number = exp.cast(of.copy(), "double").sql("duckdb")
     text = "regexp_replace(CAST(hw_n AS VARCHAR), '[.]0$', '')"
     names = f"CASE {text} WHEN 'inf' THEN 'Infinity' WHEN '-inf' THEN '-Infinity' ELSE {text} END"
     exponent = f"regexp_replace(rtrim({text}, '0'), '^(-?[0-9])([0-9]+)$', '\\1.\\2') || 'e+15'"
     fails = "CAST(CAST('double precision that isn''t exact as text' AS TINYINT) AS VARCHAR)"
-    sql = f"""
-        list_transform([{number}], lambda hw_n: CASE
-            WHEN isnan(hw_n) THEN 'NaN'
-            WHEN isinf(hw_n) OR abs(hw_n) < 1e15 THEN {names}
-            WHEN (contains({text}, '.') AND abs(hw_n) < 1e16)
-                OR TRY_CAST({text} AS DECIMAL(38, 0)) IS DISTINCT FROM TRY_CAST(TRY_CAST(hw_n AS HUGEINT) AS DECIMAL(38, 0))
-            THEN {fails}
-            WHEN abs(hw_n) < 1e16 THEN {exponent}
-            ELSE {text}
-        END)[1]
-    """
-    made = parse_one(sql, read="duckdb")
-    made = exp.paren(made)
-    made.type = exp.DataType.build("text")
-    return made
+    shown = f"""CASE
+        WHEN isnan(hw_n) THEN 'NaN'
+        WHEN isinf(hw_n) OR abs(hw_n) < 1e15 THEN {names}
+        WHEN (contains({text}, '.') AND abs(hw_n) < 1e16)
+            OR TRY_CAST({text} AS DECIMAL(38, 0)) IS DISTINCT FROM TRY_CAST(TRY_CAST(hw_n AS HUGEINT) AS DECIMAL(38, 0))
+        THEN {fails}
+        WHEN abs(hw_n) < 1e16 THEN {exponent}
+        ELSE {text}
+    END"""
+    return written(bound(f"CAST({sql_of(of)} AS DOUBLE)", "hw_n", shown), "text", of)
 
 
 def _cast(node: exp.Expr) -> exp.Expr:

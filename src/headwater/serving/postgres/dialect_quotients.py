@@ -10,9 +10,10 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from headwater.serving.postgres.dialect_decimals import MOST_DIGITS, QUOTIENT_SCALE, is_exact, quotient_type, scale_of
+from headwater.serving.postgres.dialect_written import bound, sql_of, written
 from headwater.serving.postgres.refusal import Refused
 
 #: Digits behind the point that are found, one more than are kept, and how many of them are found last, which are those that may be rounded away.
@@ -24,7 +25,6 @@ _MOST_FRONT: Final = 18
 _DIVIDED_SCALE: Final = 16
 #: Up to it a multiplication finds the whole number that a DECIMAL is, else its text does.
 _SHORT_SCALE: Final = 9
-_OPERANDS: Final = ("hw_dividend", "hw_divisor")
 
 
 class _Operands:
@@ -40,7 +40,6 @@ class _Operands:
 def quotient(dividend: exp.Expr, divisor: exp.Expr) -> exp.Expr:
     """A DECIMAL(38,20). It fails where the divisor is zero, and where the quotient has more digits than that holds."""
     made = _made(dividend, divisor, is_text=False)
-    made.type = quotient_type()
     made.meta["quotient"] = _Operands(dividend, divisor)
     return made
 
@@ -51,9 +50,7 @@ def quotient_as_text(node: exp.Expr) -> exp.Expr | None:
         node = node.this
     if "quotient" not in node.meta:
         return None
-    made = _made(*node.meta["quotient"].both, is_text=True)
-    made.type = exp.DataType.build("text")
-    return made
+    return _made(*node.meta["quotient"].both, is_text=True)
 
 
 def _made(dividend: exp.Expr, divisor: exp.Expr, *, is_text: bool) -> exp.Expr:
@@ -64,34 +61,22 @@ def _made(dividend: exp.Expr, divisor: exp.Expr, *, is_text: bool) -> exp.Expr:
             raise Refused("a division of a numeric whose scale isn't known; cast it: numeric(18,6)")
         scales.append(scale)
         shown.append(scale if is_exact(one.type) else min(scale, _DIVIDED_SCALE))
-    template = _template(scales[0], scales[1], max(shown), is_text).copy()
-    given = dict(zip(_OPERANDS, (dividend, divisor), strict=True))
-    for column in list(template.find_all(exp.Column)):
-        if column.name in given and not column.table:
-            column.replace(exp.paren(given[column.name].copy()))
-    return template
+    numbers = [_whole_number(sql_of(one), scale) for one, scale in zip((dividend, divisor), scales, strict=True)]
+    sql = bound(f"{{'n': {numbers[0]}, 'd': {numbers[1]}}}", "hw_q", _body(scales[0], scales[1], max(shown), is_text))
+    return written(sql, "text" if is_text else quotient_type(), dividend, divisor, divides=True)
 
 
 @lru_cache(256)
-def _template(dividend_scale: int, divisor_scale: int, shown: int, is_text: bool) -> exp.Expr:
-    sql = _let(
-        f"{{'n': {_whole_number(_OPERANDS[0], dividend_scale)}, 'd': {_whole_number(_OPERANDS[1], divisor_scale)}}}",
-        "hw_q",
-        _guarded(dividend_scale, divisor_scale, shown, is_text),
-    )
+def _body(dividend_scale: int, divisor_scale: int, shown: int, is_text: bool) -> str:
     # in HAVING DuckDB takes `hw_q.n` for a column
-    return parse_one(re.sub(r"\b(hw_[qpf])\.([a-z])\b", r"struct_extract(\1, '\2')", sql), read="duckdb")
-
-
-def _let(value: str, name: str, body: str) -> str:
-    return f"list_transform([{value}], lambda {name}: {body})[1]"
+    return re.sub(r"\b(hw_[qpf])\.([a-z])\b", r"struct_extract(\1, '\2')", _guarded(dividend_scale, divisor_scale, shown, is_text))
 
 
 def _whole_number(operand: str, scale: int) -> str:
     if scale == 0:
         return f"CAST({operand} AS HUGEINT)"
     if scale <= _SHORT_SCALE:
-        return f"CAST({operand} * {10**scale} AS HUGEINT)"
+        return f"CAST(({operand}) * {10**scale} AS HUGEINT)"
     return f"CAST(replace(CAST({operand} AS VARCHAR), '.', '') AS HUGEINT)"
 
 
@@ -112,7 +97,7 @@ def _guarded(dividend_scale: int, divisor_scale: int, shown: int, is_text: bool)
     divisor = f"abs(hw_q.d) * {10**more}" if more else "abs(hw_q.d)"
     operands = f"{{'n': abs(hw_q.n), 'd': {divisor}, 'r': {place}, 's': CASE WHEN (hw_q.n < 0) <> (hw_q.d < 0) THEN -1 ELSE 1 END}}"
     found = _FOUND + divisor_scale - dividend_scale + more
-    made = _let(operands, "hw_p", _shown(found) if is_text else _signed(found))
+    made = bound(operands, "hw_p", _shown(found) if is_text else _signed(found))
     return f"CASE WHEN hw_q.n IS NULL OR hw_q.d IS NULL THEN NULL WHEN hw_q.d = 0 THEN {fails} ELSE {made} END"
 
 
@@ -156,4 +141,4 @@ def _units(found: int, kind: str, step: int) -> str:
     in_last = f"hw_f.f * {10**place} + (hw_f.l + 5 * {power}) // (10 * {power}) * {power}"
     power = f"CAST(pow(10, {place - 1} - hw_f.r) AS BIGINT)"
     in_front = f"(hw_f.f + 5 * {power}) // (10 * {power}) * (10 * {power}) * {10**place}"
-    return _let(parts, "hw_f", f"CASE WHEN hw_f.r >= {place} THEN {in_last} ELSE {in_front} END")
+    return bound(parts, "hw_f", f"CASE WHEN hw_f.r >= {place} THEN {in_last} ELSE {in_front} END")

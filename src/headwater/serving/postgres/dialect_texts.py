@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from headwater.serving.postgres.dialect_decimals import is_exact
 from headwater.serving.postgres.dialect_kinds import DECIMALS, FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
 from headwater.serving.postgres.dialect_quotients import quotient_as_text
+from headwater.serving.postgres.dialect_written import once, written
 from headwater.serving.postgres.refusal import Refused
 
 
@@ -72,23 +74,31 @@ def _may_be_empty(expression: str) -> bool:
 def _regexp_like(options: str) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
         no_more(node, "this", "expression")
-        made = exp.Anonymous(this="REGEXP_MATCHES", expressions=[node.this.copy(), node.args["expression"].copy(), exp.Literal.string(options)])
-        return _of_known_letters(node.this, _regular(node.args["expression"]), made, "boolean", options)
+        expression = _regular(node.args["expression"])
+        given = f"{_quoted(expression)}, '{options}'"
+        return _of_known_letters(node.this, expression, lambda text: f"regexp_matches({text}, {given})", "boolean", options)
 
     return rule
 
 
-def _of_known_letters(of: exp.Expr, expression: str, made: exp.Expr, type: str, options: str = "") -> exp.Expr:
-    """`made` of a text and a regular expression. Which signs beyond ASCII are letters (`\\w`) and spaces (`\\s`) they know each in its own way, and
-    a vertical tab too; and some letters have several others as their other case. Where it matters, a text that has some makes the query fail."""
+def _of_known_letters(of: exp.Expr, expression: str, make: Callable[[str], str], type: str, options: str = "") -> exp.Expr:
+    """What `make` makes of a text by a regular expression. Which signs beyond ASCII are letters (`\\w`) and spaces (`\\s`) they know each in its own
+    way, and a vertical tab too; and some letters have several others as their other case. Where it matters, a text that has some makes the query
+    fail."""
     others = _other_cases(expression) if "i" in options else ""
     signs = r"^\x00-\x0a\x0c-\x7f" if re.search(r"\\[wWsS]", expression.replace("\\\\", "")) else others
-    if signs:
-        strange = exp.Anonymous(this="REGEXP_MATCHES", expressions=[of.copy(), exp.Literal.string(f"[{signs}]")])
-        fails = exp.cast(exp.cast(exp.Literal.string("letters or spaces that may be others"), "tinyint"), type)
-        made = exp.paren(exp.Case(ifs=[exp.If(this=strange, true=fails)], default=made))
-    made.type = exp.DataType.build(type)
-    return made
+
+    def made(text: str) -> str:
+        if not signs:
+            return make(text)
+        fails = f"CAST(CAST('letters or spaces that may be others' AS TINYINT) AS {type})"
+        return f"CASE WHEN regexp_matches({text}, {_quoted(f'[{signs}]')}) THEN {fails} ELSE {make(text)} END"
+
+    return written(once(made, of), type, of)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _regexp_replace(node: exp.Expr) -> exp.Expr:
@@ -105,9 +115,8 @@ def _regexp_replace(node: exp.Expr) -> exp.Expr:
     if "g" in flags and _may_be_empty(expression):
         raise Refused("regexp_replace of all matches where a match may be empty")
     no_more(node, "this", "expression", "replacement", "modifiers", "single_replace")
-    arguments = [node.this, node.args["expression"], node.args["replacement"], exp.Literal.string(flags + "s")]
-    made = exp.Anonymous(this="REGEXP_REPLACE", expressions=[one.copy() for one in arguments])
-    return _of_known_letters(node.this, expression, made, "text", flags)
+    given = f"{_quoted(expression)}, {_quoted(replacement)}, '{flags}s'"
+    return _of_known_letters(node.this, expression, lambda text: f"regexp_replace({text}, {given})", "text", flags)
 
 
 def _substring(node: exp.Expr) -> exp.Expr:
@@ -124,11 +133,12 @@ def _matched(of: exp.Expr, pattern: exp.Expr) -> exp.Expr:
     expression = _regular(pattern, takes=True)
     if not of_kind(of, TEXTS):
         raise Refused("substring by a regular expression of what isn't known to be text")
-    has_group = _groups(expression) > 0
-    given = [of.copy(), pattern.copy()]
-    matches = exp.Anonymous(this="REGEXP_MATCHES", expressions=[*(one.copy() for one in given), exp.Literal.string("s")])
-    taken = exp.Anonymous(this="REGEXP_EXTRACT", expressions=[*given, exp.Literal.number(int(has_group)), exp.Literal.string("s")])
-    return _of_known_letters(of, expression, exp.paren(exp.Case(ifs=[exp.If(this=matches, true=taken)])), "text")
+    regex, group = _quoted(expression), int(_groups(expression) > 0)
+
+    def match(text: str) -> str:
+        return f"CASE WHEN regexp_matches({text}, {regex}, 's') THEN regexp_extract({text}, {regex}, {group}, 's') END"
+
+    return _of_known_letters(of, expression, match, "text")
 
 
 def _whole(node: exp.Expr | None) -> bool:
@@ -179,16 +189,14 @@ def _initcap(node: exp.Expr) -> exp.Expr:
     of = node.this
     if not of_kind(of, TEXTS):
         raise Refused("initcap of what isn't known to be text")
-    text = of.sql("duckdb")
-    fails = "CAST(CAST('initcap of letters that may be written otherwise' AS TINYINT) AS VARCHAR)"
-    words = f"regexp_extract_all({text}, '[{_LETTERS}0-9]+|[^{_LETTERS}0-9]+')"
-    capital = "lambda hw_w: upper(left(hw_w, 1)) || lower(substr(hw_w, 2))"
-    sql = (
-        f"CASE WHEN regexp_matches({text}, '[^{_LETTERS}\\x00-\\x7f]') THEN {fails} ELSE array_to_string(list_transform({words}, {capital}), '') END"
-    )
-    made: exp.Expr = exp.paren(parse_one(sql, read="duckdb"))
-    made.type = exp.DataType.build("text")
-    return made
+
+    def made(text: str) -> str:
+        fails = "CAST(CAST('initcap of letters that may be written otherwise' AS TINYINT) AS VARCHAR)"
+        words = f"regexp_extract_all({text}, '[{_LETTERS}0-9]+|[^{_LETTERS}0-9]+')"
+        capitals = f"array_to_string(list_transform({words}, lambda hw_w: upper(left(hw_w, 1)) || lower(substr(hw_w, 2))), '')"
+        return f"CASE WHEN regexp_matches({text}, '[^{_LETTERS}\\x00-\\x7f]') THEN {fails} ELSE {capitals} END"
+
+    return written(once(made, of), "text", of)
 
 
 def _dpipe(node: exp.Expr) -> exp.Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from headwater.serving.postgres.dialect_kinds import (
     DATES,
@@ -20,6 +20,7 @@ from headwater.serving.postgres.dialect_kinds import (
     plain_text,
     typed,
 )
+from headwater.serving.postgres.dialect_written import holds, once, written
 from headwater.serving.postgres.number_formats import number_to_char
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.time_formats import read_time, to_char
@@ -78,25 +79,25 @@ _EPOCH_SECONDS: Final = {"year": 31_557_600, "month": 2_592_000, "day": 86_400, 
 
 
 def _extract_from_interval(part: str, of: exp.Expr) -> exp.Expr:
-    def field(name: str) -> str:
-        return f"date_part('{name}', {of.sql('duckdb')})"
+    def made(interval: str) -> str:
+        def field(name: str) -> str:
+            return f"date_part('{name}', {interval})"
 
-    micros = f"CAST({field('microseconds')} AS DECIMAL(18, 0))"
-    match part:
-        case "second":
-            sql = f"({micros} * CAST(0.000001 AS DECIMAL(7, 6)))"
-        case "milliseconds":
-            sql = f"({micros} * CAST(0.001 AS DECIMAL(4, 3)))"
-        case "epoch":
-            whole = " + ".join(f"{field(name)} * {seconds}" for name, seconds in _EPOCH_SECONDS.items())
-            sql = f"(CAST({whole} AS DECIMAL(20, 0)) + {micros} * CAST(0.000001 AS DECIMAL(7, 6)))"
-        case "year" | "month" | "day" | "hour" | "minute" | "microseconds":
-            sql = f"CAST({field(part)} AS DECIMAL(18, 0))"
-        case _:
-            raise Refused(f"extract of {part} from an interval")
-    made: exp.Expr = parse_one(sql, read="duckdb")
-    made.type = exp.DataType.build("decimal(38,6)" if part in ("second", "milliseconds", "epoch") else "decimal(18,0)")
-    return made
+        micros = f"CAST({field('microseconds')} AS DECIMAL(18, 0))"
+        match part:
+            case "second":
+                return f"{micros} * CAST(0.000001 AS DECIMAL(7, 6))"
+            case "milliseconds":
+                return f"{micros} * CAST(0.001 AS DECIMAL(4, 3))"
+            case "epoch":
+                whole = " + ".join(f"{field(name)} * {seconds}" for name, seconds in _EPOCH_SECONDS.items())
+                return f"CAST({whole} AS DECIMAL(20, 0)) + {micros} * CAST(0.000001 AS DECIMAL(7, 6))"
+            case "year" | "month" | "day" | "hour" | "minute" | "microseconds":
+                return f"CAST({field(part)} AS DECIMAL(18, 0))"
+            case _:
+                raise Refused(f"extract of {part} from an interval")
+
+    return written(once(made, of), "decimal(38,6)" if part in ("second", "milliseconds", "epoch") else "decimal(18,0)", of)
 
 
 def _age(node: exp.Expr) -> exp.Expr:
@@ -105,12 +106,13 @@ def _age(node: exp.Expr) -> exp.Expr:
     given = node.expressions if len(node.expressions) != 1 else [exp.CurrentDate(), node.expressions[0]]
     if len(given) != 2 or not all(of_kind(one, DATES | TIMESTAMPS) or isinstance(one, exp.CurrentDate) for one in given):
         raise Refused("age of what isn't known to be a date or a timestamp")
-    later, earlier = (exp.cast(one.copy(), "timestamp").sql("duckdb") for one in given)
-    fails = "CAST(CAST('age of an infinite time' AS TINYINT) AS INTERVAL)"
-    sql = f"CASE WHEN isfinite({later}) AND isfinite({earlier}) THEN age({later}, {earlier}) WHEN {later} = {earlier} IS NOT NULL THEN {fails} END"
-    made: exp.Expr = exp.paren(parse_one(sql, read="duckdb"))
-    made.type = exp.DataType.build("interval")
-    return made
+
+    def made(later: str, earlier: str) -> str:
+        fails = "CAST(CAST('age of an infinite time' AS TINYINT) AS INTERVAL)"
+        are_finite = f"isfinite({later}) AND isfinite({earlier})"
+        return f"CASE WHEN {are_finite} THEN age({later}, {earlier}) WHEN {later} = {earlier} IS NOT NULL THEN {fails} END"
+
+    return written(once(made, *(exp.cast(one.copy(), "timestamp") for one in given)), "interval", *given)
 
 
 def _date_part(node: exp.Expr) -> exp.Expr:
@@ -139,7 +141,7 @@ def _to_char(node: exp.Expr) -> exp.Expr:
     of, format = (node.expressions + [None, None])[:2]
     if not (isinstance(format, exp.Literal) and format.is_string and len(node.expressions) == 2):
         raise Refused("to_char with a format that isn't a plain text")
-    if of_kind(of, INTEGERS | DECIMALS) and of.find(exp.Ceil, exp.Floor) is None:  # of double precision they are that, whatever their type says
+    if of_kind(of, INTEGERS | DECIMALS) and not holds(of, exp.Ceil, exp.Floor):  # of double precision they are that, whatever their type says
         return number_to_char(of, format.name)
     if not of_kind(of, DATES | TIMESTAMPS):
         raise Refused("to_char of what isn't known to be a date, a timestamp, an integer or a numeric")
@@ -185,14 +187,15 @@ def _in_zone(of: exp.Expr, zone: exp.Expr) -> exp.Expr:
         raise Refused(f"the time zone {name}; write UTC or the name of a place: Europe/Oslo")
     has_zone = of_kind(of, ZONED)
     type, other = ("timestamptz", "timestamp") if has_zone else ("timestamp", "timestamptz")
-    inner = exp.cast(of.copy(), type).sql("duckdb")
-    sql = f"timezone('{'UTC' if is_utc else name}', {inner})"
-    if not is_utc:
+
+    def made(time: str) -> str:
+        in_zone = f"timezone('{'UTC' if is_utc else name}', {time})"
+        if is_utc:
+            return in_zone
         fails = f"CAST(CAST('a time before 1970 in a zone other than UTC' AS TINYINT) AS {other})"
-        sql = f"(CASE WHEN {inner} < CAST('1970-01-02' AS {type}) AND isfinite({inner}) THEN {fails} ELSE {sql} END)"
-    made: exp.Expr = parse_one(sql, read="duckdb")
-    made.type = exp.DataType.build(other)
-    return made
+        return f"CASE WHEN {time} < CAST('1970-01-02' AS {type}) AND isfinite({time}) THEN {fails} ELSE {in_zone} END"
+
+    return written(once(made, exp.cast(of.copy(), type)), other, of)
 
 
 def _read_time(type: str) -> Rule:

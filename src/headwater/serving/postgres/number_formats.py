@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
+from headwater.serving.postgres.dialect_written import bound, sql_of, written
 from headwater.serving.postgres.refusal import Refused
 
 _PATTERN: Final = re.compile(r"(?P<fm>FM)?(?P<before>S|MI|PL)?(?P<whole>[90][90,G]*)?(?:[.D](?P<fraction>[90]+))?(?P<after>S|MI|PL)?", re.IGNORECASE)
@@ -46,10 +47,7 @@ class _Format:
 
 def number_to_char(of: exp.Expr, pattern: str) -> exp.Expr:
     """The expression for `to_char(of, pattern)`, `of` being an integer or a decimal. Raises Refused for patterns that have no sure equal here."""
-    format = _read(pattern)
-    made: exp.Expr = exp.paren(parse_one(_sql(format, of.sql("duckdb")), read="duckdb"))
-    made.type = exp.DataType.build("text")
-    return made
+    return written(_sql(_read(pattern), sql_of(of)), "text", of)
 
 
 def _read(pattern: str) -> _Format:
@@ -70,7 +68,7 @@ def _sql(format: _Format, number: str) -> str:
     """In DuckDB's words. The number stands in it once, as the only member of a list: it is rounded, taken apart, and put together from its parts."""
     decimals = len(format.fraction)
     rounded = f"round(CAST({number} AS DECIMAL(38, {decimals})), {decimals})" if decimals else f"round({number}, 0)"
-    return f"list_transform([CAST({rounded} AS DECIMAL(38, {decimals}))], lambda hw_n: {_written(format)})[1]"
+    return bound(f"CAST({rounded} AS DECIMAL(38, {decimals}))", "hw_n", _written(format))
 
 
 def _written(format: _Format) -> str:

@@ -1,0 +1,120 @@
+"""What questions to the catalog may be made of: what means the same in DuckDB as in Postgres, or is made to. Clients ask for names, numbers and lists
+of the catalog; they don't compute with them, and what they would compute differently is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlglot import exp
+
+from headwater.serving.postgres.dialect_kinds import INTEGERS, Rule
+from headwater.serving.postgres.dialect_rules import NODES, RULES
+from headwater.serving.postgres.failures import WireError
+from headwater.serving.postgres.output_names import FUNCTION_NAMES
+
+#: Nodes that mean the same here too, for what the catalog holds.
+_NODES: Final = NODES | frozenset(
+    [
+        "Add",
+        "ArraySize",
+        "ArrayToString",
+        "Between",
+        "BitwiseAnd",
+        "BitwiseOr",
+        "Bracket",
+        "ByteString",
+        "Coalesce",
+        "Concat",
+        "ConcatWs",
+        "CurrentCatalog",
+        "CurrentDatabase",
+        "CurrentSchema",
+        "CurrentSchemas",
+        "CurrentUser",
+        "CurrentVersion",
+        "Dot",
+        "EQ",
+        "Explode",
+        "ExplodingGenerateSeries",
+        "Format",
+        "GT",
+        "GTE",
+        "GenerateSeries",
+        "Greatest",
+        "GroupConcat",
+        "In",
+        "LT",
+        "LTE",
+        "Least",
+        "Literal",
+        "Mul",
+        "NEQ",
+        "NullSafeEQ",
+        "NullSafeNEQ",
+        "Nullif",
+        "ObjectIdentifier",
+        "RegexpILike",
+        "RegexpLike",
+        "SessionUser",
+        "SplitPart",
+        "StrPosition",
+        "StringToArray",
+        "Sub",
+        "Sum",
+        "Trim",
+        "Unnest",
+    ]
+)
+_CALLS: Final = frozenset(["all", "pg_get_keywords", "regexp_split_to_table"])
+
+
+def known(node: exp.Expr, calls: frozenset[str]) -> exp.Expr:
+    """The node, or what means the same; `calls` are the names of functions that there are. Raises WireError for what may mean something else."""
+    name = type(node).__name__
+    if isinstance(node, exp.Anonymous):
+        called = str(node.this).lower()
+        if called not in calls and called not in _CALLS and not called.startswith("hw_"):
+            raise WireError("42883", f"function {called} does not exist")
+        return node
+    rule = _RULES.get(name)
+    if rule is not None:
+        return rule(node)
+    if name not in _NODES:
+        word = FUNCTION_NAMES.get(name, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
+        raise WireError("0A000", f"{'function ' if isinstance(node, exp.Func) else ''}{word} isn't known in questions to the catalog")
+    return node
+
+
+def _macro(name: str) -> Rule:
+    return lambda node: exp.func(name, node.this, node.args["expression"])
+
+
+def _substring(node: exp.Expr) -> exp.Expr:
+    start = node.args.get("start")
+    if not isinstance(start, exp.Literal):
+        node.set("start", exp.func("hw_from", start or exp.Literal.number(1)))
+    elif start.is_string:
+        raise WireError("0A000", "substring by a regular expression isn't known in questions to the catalog")
+    return node
+
+
+def _cast(node: exp.Expr) -> exp.Expr:
+    to, of = node.args["to"], node.this
+    if isinstance(to, exp.DataType) and to.is_type(exp.DataType.Type.DECIMAL) and not to.expressions:
+        return exp.func("hw_numeric", of)
+    is_integer = isinstance(to, exp.DataType) and to.this in INTEGERS
+    if is_integer and isinstance(of, exp.Literal) and of.is_string and not re.fullmatch(r"\s*[+-]?\d+\s*", of.name):
+        raise WireError("22P02", f'invalid input syntax for type integer: "{of.name}"')
+    return node
+
+
+_RULES: Final[dict[str, Rule]] = {
+    "Div": _macro("hw_div"),
+    "Mod": _macro("hw_mod"),
+    "Cast": _cast,
+    "Like": RULES["Like"],
+    "ILike": RULES["ILike"],
+    "Upper": RULES["Upper"],
+    "Substring": _substring,
+}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headwater.api.users import TOKEN_VARIABLE
+from headwater.api.users import TOKEN_VARIABLE, keyring_of, users_of
 from headwater.errors import AuditUnwritable, UsageError
 
 if TYPE_CHECKING:
@@ -31,14 +31,10 @@ class Asking:
 
     @cached_property
     def _keyring(self) -> Keyring:
-        from headwater.api.users import keyring_of
-
         return keyring_of(self._loaded)
 
     @cached_property
     def users(self) -> Users:
-        from headwater.api.users import users_of
-
         return users_of(self._loaded, self._session.state)
 
     @cached_property

@@ -9,8 +9,9 @@ import typer
 
 from headwater.cli.commands_users import FormatOption, ListFormat
 from headwater.cli.options import JsonOption, TableArgument
-from headwater.cli.screen import plural, screen
+from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
+from headwater.spec.counting import plural
 
 
 class RequestState(StrEnum):

@@ -10,8 +10,9 @@ import typer
 
 from headwater import errors
 from headwater.cli.options import JsonOption
-from headwater.cli.screen import plural, screen
+from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
+from headwater.spec.counting import plural
 
 PANEL = "Access"
 

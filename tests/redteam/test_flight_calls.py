@@ -18,6 +18,7 @@ from headwater.api.serving import Server
 from headwater.serving import logins
 from headwater.serving.flight.protobuf import pack, unpack, write
 from headwater.serving.logins import Basic, Logins
+from serving.doors_service import PlainService
 
 POLICIES = """
 roles:
@@ -198,8 +199,6 @@ def test_who_asks_and_why_is_said_once(shop: Shop, name: str) -> None:
 
 
 def test_handshakes_that_nobody_follows_up_put_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from serving.doors_service import PlainService
-
     monkeypatch.setattr(logins, "MOST_KEPT", 10)
     service = PlainService()
     kept = Logins(service, "flight")

@@ -63,7 +63,7 @@ def export_run(
 
     def tell(run: ExportRun) -> None:
         if screen.is_live:
-            screen.note(f"{run.name}: {run.acknowledged:,} of {run.batches:,} batches")
+            screen.note(f"{run.name}: {run.acknowledged:,} of {plural(run.batches, 'batch', 'batches')}")
 
     results = session.project.exports.run(*(names or ()), dry_run=dry_run, full=full, allow_deletes=allow_deletes, on_progress=tell)
     if json:

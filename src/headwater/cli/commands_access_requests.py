@@ -147,7 +147,7 @@ def access_review(
         )
     screen.note(f"{found.uses} ways of using rights in {found.queries} audited statements, decided again under the smaller policy: all the same")
     if found.not_replayed:
-        screen.note(f"{found.not_replayed} more aren't allowed any longer, or their tables are gone")
+        screen.note(f"{found.not_replayed} more {'is' if found.not_replayed == 1 else 'are'} not allowed any longer, or of tables that are gone")
 
 
 def add_to(access: typer.Typer) -> None:

@@ -12,6 +12,7 @@ from headwater import errors
 from headwater.cli.options import JsonOption
 from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
+from headwater.spec.counting import plural
 
 PANEL = "Access"
 
@@ -63,9 +64,10 @@ def keys_rotate(
         return
     for one in done:
         if one.version is None:
-            screen.note(f"{one.purpose}: wraps {one.sealed_anew} keys")
+            screen.note(f"{one.purpose}: wraps {plural(one.sealed_anew, 'key')}")
         else:
-            screen.note(f"{one.purpose}: version {one.version}{f', {one.sealed_anew} values sealed anew' if one.sealed_anew else ''}")
+            anew = f", {plural(one.sealed_anew, 'value')} sealed anew" if one.sealed_anew else ""
+            screen.note(f"{one.purpose}: version {one.version}{anew}")
 
 
 def secrets_set(session: Session, name: Annotated[str, typer.Argument(metavar="NAME", help="What ${secret:NAME} says.", show_default=False)]) -> None:

@@ -30,9 +30,7 @@
     |   +-- DataFileGone            HW-L012   a file of a table isn't there any more
     +-- StateError                  HW-T000
     |   +-- LeaseHeld               HW-T001   another run writes this table           retry: yes
-    |   +-- LeaseLost               HW-T002
     |   +-- StateUnavailable        HW-T003                                           retry: yes
-    |   +-- StateMismatch           HW-T004   state and lake tell different stories
     +-- QueryError                  HW-Q000
     |   +-- SqlSyntaxError          HW-Q001
     |   +-- SqlBindError            HW-Q002   an unknown table, column, function or a type that doesn't fit
@@ -44,12 +42,10 @@
     +-- ModelError                  HW-M000
     |   +-- UserCodeError           HW-M001   a Python model or source raised; carries the user's traceback
     |   +-- ModelOutputInvalid      HW-M002   a model's result can't be stored
-    +-- CheckFailed                 HW-C001
     +-- IdentityError               HW-U000
     |   +-- AuthenticationFailed    HW-U001   who it is can't be told from what was given
     |   +-- PasswordExpired         HW-U002   right, and to be changed first
     |   +-- PasswordRefused         HW-U003   a new password breaks the policy
-    |   +-- AddressRefused          HW-U004   not from this address
     |   +-- LimitReached            HW-U005   as many at once as allowed              retry: yes
     |   +-- ProviderUnavailable     HW-U006   the identity provider doesn't answer    retry: yes
     |   +-- ApprovalRefused         HW-U007   access isn't theirs to give
@@ -303,17 +299,9 @@ class LeaseHeld(StateError):
     retry = "yes"
 
 
-class LeaseLost(StateError):
-    code = "HW-T002"
-
-
 class StateUnavailable(StateError):
     code = "HW-T003"
     retry = "yes"
-
-
-class StateMismatch(StateError):
-    code = "HW-T004"
 
 
 # -- queries and models ----------------------------------------------------------------------------------------------
@@ -372,10 +360,6 @@ class ModelOutputInvalid(ModelError):
     code = "HW-M002"
 
 
-class CheckFailed(HeadwaterError):
-    code = "HW-C001"
-
-
 # -- who, and what they did ------------------------------------------------------------------------------------------
 
 
@@ -395,10 +379,6 @@ class PasswordExpired(IdentityError):
 
 class PasswordRefused(IdentityError):
     code = "HW-U003"
-
-
-class AddressRefused(IdentityError):
-    code = "HW-U004"
 
 
 class LimitReached(IdentityError):

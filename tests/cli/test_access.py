@@ -174,3 +174,23 @@ def test_lint_finds_masks_that_meet_on_a_column_and_are_equally_specific(shop: P
     policies = tmp_path / "policies" / "p.yaml"
     policies.write_text(policies.read_text() + "# noqa: conflicting-masks\n")
     assert "conflicting-masks" not in hw(tmp_path, "lint").out
+
+
+def test_a_label_given_since_counts_for_the_older_version_that_readers_see(tmp_path: Path, hw: Any) -> None:
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    hw(tmp_path, "run", "+staging.people")
+    hw(tmp_path, "user", "add", "ada", "--oidc")
+    model, source = tmp_path / "models/staging/people.sql", tmp_path / "sources/crm.yaml"
+    model.write_text(model.read_text().replace("SELECT id", "SELECT id + 1 AS id"))
+    hw(tmp_path, "run", "+staging.people")
+    hw(tmp_path, "rollback", "staging.people")
+    ask = ["--purpose", "churn"]
+    assert "mail pii.email partial where" in " ".join(lines(hw(tmp_path, "access", "explain", "ada", "staging.people", *ask).out))
+    source.write_text(source.read_text().replace("email: {type: varchar, labels: pii.email}", "email: {type: varchar, labels: [pii.email, hr.mail]}"))
+    hw(tmp_path, "run", "+staging.people")
+    seen = hw(tmp_path, "query", "SELECT id, mail FROM staging.people", "--as", "ada", *ask, "--json").json
+    assert seen == [{"id": 1, "mail": "***"}], "the stricter of both labels' masks, over the rows of before"
+    assert "mail hr.mail, pii.email redact where" in " ".join(lines(hw(tmp_path, "access", "explain", "ada", "staging.people", *ask).out))
+    assert "mail VARCHAR hr.mail crm.people.email" in lines(hw(tmp_path, "labels", "staging.people").out)

@@ -142,6 +142,14 @@ def test_secrets_are_set_from_stdin_listed_by_name_and_forgotten(shop: Path, hw:
     assert "HW-U007" in hw(shop, "keys", "rotate", env=ada, expect=1).err
 
 
+def test_a_secret_that_nothing_looks_for_is_said_to_be_one(tmp_path: Path, hw: HwType) -> None:
+    settings = tmp_path / "headwater.yaml"
+    settings.write_text("name: shop\n")
+    assert "${secret:a} stands for it" in hw(tmp_path, "secrets", "set", "a", input="hush").err
+    settings.write_text("name: shop\nsecurity: {secrets: {providers: [keyring]}}\n")
+    assert "${secret:a} isn't looked for here" in hw(tmp_path, "secrets", "set", "a", input="hush").err
+
+
 def test_a_backup_of_an_encrypted_lake_is_sealed_and_comes_back_with_the_master_key(shop: Path, hw: HwType, tmp_path: Path) -> None:
     hw(shop, "user", "add", "ada")
     copy = tmp_path / "copy"

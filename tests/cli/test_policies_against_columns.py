@@ -76,7 +76,7 @@ def linted(lasting_shop: Callable[..., Path], hw: Any) -> dict[int, list[dict[st
         (9, "unknown-policy-column", "error", "names the column dday, which no table that it is on has (marts.countries)"),
         (11, "filter-not-applicable", "error", "calls getenv(), and there is no such function"),
         (13, "filter-not-applicable", "error", "calls current_setting(), which nobody but the owner may"),
-        (15, "filter-not-applicable", "error", "doesn't hold: "),
+        (15, "filter-not-applicable", "error", "can't be computed ("),
         (21, "filter-not-applicable", "error", "names persn, and there is no such column"),
         (23, "unknown-policy-column", "error", "a mask is for contacts.people.nocol, and contacts.people has no such column"),
         (24, "unknown-policy-column", "error", "there is no table contacts.peple"),

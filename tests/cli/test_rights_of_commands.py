@@ -153,13 +153,11 @@ def test_who_has_no_right_is_told_and_changes_nothing(guarded: tuple[Path, dict[
         assert says == "all" or done.out.strip() in ("", "[]")
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "serve"])
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in ("serve", "detokenize")])  # these are tested where doors and tokens are
 def test_who_has_the_right_is_not_refused(guarded: tuple[Path, dict[str, str]], hw: Any, name: str) -> None:
     folder, tokens = guarded
     right = declared()[name]
     caller = "boss" if "administrator" in right else "rita" if "`select`" in right else "op"
-    if name == "detokenize":
-        return  # tested where tokens are
     given = [argument.format(**tokens) for argument in CALLS[name][0]]
     if name == "init":
         given = ["another"]
@@ -419,3 +417,12 @@ def test_who_may_run_no_export_is_told_that(guarded: tuple[Path, dict[str, str]]
     done = hw(folder, "export", command, env={"HEADWATER_TOKEN": tokens["sam"]})
     assert "there is no export that you may run" in done.out + done.err
     assert "the project has no exports" not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ["ls", "status"])
+def test_who_may_run_no_table_is_told_that(guarded: tuple[Path, dict[str, str]], hw: Any, command: str) -> None:
+    folder, tokens = guarded
+    nobody = {"HEADWATER_TOKEN": tokens["nobody"]}
+    assert "there is no table that you may run" in hw(folder, command, env=nobody).err
+    assert "there is no such table that you may run" in hw(folder, command, "marts.*", env=nobody).err
+    assert "nothing is selected" in hw(folder, command, "marts.*", "--exclude", "marts.*").err

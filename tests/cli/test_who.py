@@ -156,7 +156,7 @@ def test_what_is_asked_for_is_told_whole_and_must_be_there(shop: Path, quick: No
     assert (
         "it stays closed by a denial, which beats what is approved: deny select shop.customers: denied" in hw(shop, "access", "approve", closed).err
     )
-    assert "no row is so" in hw(shop, "audit", "list", "--action", "foo").err
+    assert "there is no such row" in hw(shop, "audit", "list", "--action", "foo").err
     as_role = hw(shop, *ask, "shop.orders", "--role", "r").out.strip()
     assert "role r" in hw(shop, "access", "approve", as_role).err
 
@@ -257,3 +257,22 @@ def test_a_review_says_what_nobody_used(shop: Path, quick: None, hw: Any) -> Non
         ("select shop.*", None),
     ]
     assert json.dumps(found.smaller.model_dump(mode="json"))
+
+
+def test_a_review_goes_by_the_labels_of_what_readers_see(shop: Path, quick: None, hw: Any) -> None:
+    source, rules = shop / "sources" / "shop.yaml", shop / "policies" / "p.yaml"
+    plain = source.read_text()
+    rules.parent.mkdir()
+    rules.write_text("roles: {r: {grants: [{select: shop.orders, unmask: pii}]}}\ngroups: {g: {roles: [r], members: [ada]}}\n")
+    source.write_text(plain.replace("customer_id: bigint", "customer_id: {type: bigint, labels: pii.id}"))
+    hw(shop, "run", "shop.orders")
+    source.write_text(plain)
+    hw(shop, "reload", "shop.orders")
+    hw(shop, "rollback", "shop.orders")
+    hw(shop, "user", "add", "ada", "--oidc")
+    token = hw(shop, "user", "token", "ada").out.strip()
+    sql = "SELECT customer_id FROM shop.orders WHERE customer_id IS NOT NULL LIMIT 1"
+    assert hw(shop, "query", sql, "--json", env={"HEADWATER_TOKEN": token}).json[0]["customer_id"] is not None
+    found = {one["right"]: one["instead"] for one in hw(shop, "access", "review", "--json").json["unused"]}
+    assert found == {"select columns all": "select columns customer_id", "select unmask pii": "select unmask pii.id"}
+    hw(shop, "access", "request", "shop.orders", "--user", "ada", "--until", "8h", "--reason", "x", "--unmask", "pii.id")

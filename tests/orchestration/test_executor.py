@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from folders import Folder, reason, statuses
 
-from headwater.errors import HeadwaterError, LeaseHeld, LeaseLost, SourceUnreachable
+from headwater.errors import Fenced, HeadwaterError, LeaseHeld, SourceUnreachable
 from headwater.orchestration import executor
 from headwater.orchestration.events import Recorder
 from headwater.orchestration.heart import Heart
@@ -90,7 +90,7 @@ def test_errors_that_may_pass_are_tried_again_and_others_are_not() -> None:
         return attempts
 
     assert failing(SourceUnreachable("gone")) == list(range(1, ATTEMPTS + 1))
-    assert failing(LeaseLost("gone")) == [1]
+    assert failing(Fenced("gone")) == [1]
 
 
 def test_a_fault_of_our_own_is_told_as_one_and_fails_its_task_alone(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ streams:
     ),
     "a budget of memory that is none": (
         {"headwater.yaml": "name: shop\nserve: {hot: {memory: much}}\n"},
-        ["headwater.yaml:2:23: serve.hot.memory: 'much' is no amount of memory; expected one such as '512MB' or '2GiB' [bad-value]"],
+        ["headwater.yaml:2:23: serve.hot.memory: 'much' is no number of bytes; expected one such as '512MB' or '2GiB' [bad-value]"],
     ),
     "a type with a comma in braces": (
         {"sources/shop.yaml": "type: files\nstreams:\n  orders: {path: o.csv, columns: {v: {type: decimal(12,2)}}}\n"},

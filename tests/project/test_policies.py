@@ -177,7 +177,7 @@ def test_vars_are_put_in(write):
         ("roles: {a: {grants: [{select: marts.*, until: soon}]}}", "policies/p1.yaml:1:47 bad-value: until has the wrong type of value"),
         ("roles: {a: {limits: {rows: 0}}}", "policies/p1.yaml:1:28 bad-value: roles.a.limits.rows: input should be greater than or equal to 1"),
         ("roles: {a: {limits: {memory: 1MB}}}", "policies/p1.yaml:1:30 bad-value: roles.a.limits.memory: expected 32MiB at least"),
-        ("roles: {a: {limits: {memory: much}}}", "policies/p1.yaml:1:30 bad-value: roles.a.limits.memory: 'much' is no amount of memory"),
+        ("roles: {a: {limits: {memory: much}}}", "policies/p1.yaml:1:30 bad-value: roles.a.limits.memory: 'much' is no number of bytes"),
         (
             "groups:\n  g: {roles: [analist]}\nroles: {analyst: }",
             "policies/p1.yaml:2:15 unknown-role: the group g names the role analist, and there is",

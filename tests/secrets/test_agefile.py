@@ -50,8 +50,9 @@ def test_a_private_ssh_key_is_an_identity_too(tmp_path: Path) -> None:
 
 def test_a_name_or_a_file_that_is_not_there_is_left_to_the_next_provider(tmp_path: Path) -> None:
     one = pyrage.x25519.Identity.generate()
-    with pytest.raises(UnresolvedReference, match="has no value"):
+    with pytest.raises(UnresolvedReference, match="has no value") as caught:
         ask(tmp_path, "pin", one)
+    assert caught.value.hint == "keep it in one of security.secrets.providers (age), or set the environment variable HEADWATER_SECRET_PIN"
     seal(tmp_path, SECRETS, one.to_public())
     with pytest.raises(UnresolvedReference, match=r"\$\{secret:other\} has no value"):
         ask(tmp_path, "other", one)

@@ -301,3 +301,11 @@ def test_the_same_columns_in_another_order_are_nothing_smaller(clock: Clock) -> 
     )
     found = review(rules, uses_of([used(clock, "ada", CUSTOMERS, "email", "id")], rules), RESOURCES.get)
     assert (found.uses, found.unused) == (1, ())
+
+
+def test_all_columns_of_a_table_are_nothing_smaller_than_all(clock: Clock) -> None:
+    rules = policies(roles={"r": {"grants": [{"select": "shop.customers"}]}}, groups={"g": {"roles": ["r"], "members": ["ada"]}})
+    every = [column.name for column in RESOURCES[CUSTOMERS].columns]
+    assert review(rules, uses_of([used(clock, "ada", CUSTOMERS, *every)], rules), RESOURCES.get).unused == ()
+    (part,) = review(rules, uses_of([used(clock, "ada", CUSTOMERS, *every[1:])], rules), RESOURCES.get).unused
+    assert part.instead == f"select columns {', '.join(sorted(every[1:]))}"

@@ -31,6 +31,13 @@ def ask(connection: psycopg.Connection[Any], sql: str) -> Answer:
         return error
 
 
+def assert_answered_alike(both: Both, sql: str) -> None:
+    """The real one answers, and so does ours, with the same names and rows."""
+    expected, got = (ask(connection, sql.replace("{s}", SCHEMA)) for connection in both)
+    assert not isinstance(expected, psycopg.Error)
+    assert got == expected
+
+
 _SETUP = """
 CREATE TABLE {s}.facts (id integer, small smallint, big bigint, price numeric(10,2), ratio double precision, name varchar, kind varchar, day date,
   "at" timestamp, flag boolean, customer integer);

@@ -33,6 +33,7 @@ from headwater.errors import (
     StatementRefused,
     UsageError,
 )
+from headwater.serving.listening import listen
 from headwater.serving.server import OpenDoor, Running, serve_all
 from headwater.serving.tls import made_certificate, own_certificate, served_names
 from headwater.spec.project import ServeConfig
@@ -201,6 +202,11 @@ def test_doors_open_and_say_so_and_close(service: PlainService, tmp_path: Path) 
             serve_all(service, ServeConfig.model_validate({**DOORS, **setting}), directory=tmp_path)
     with pytest.raises(DoorClosed, match="no door"):
         serve_all(service, ServeConfig.model_validate(dict.fromkeys(DOORS)), directory=tmp_path)
+    with pytest.raises(DoorClosed, match="give another port"):
+        serve_all(service, ServeConfig.model_validate({**dict.fromkeys(DOORS), "pg_port": port}), directory=tmp_path)
+    for host in ("192.0.2.1", "nowhere.invalid"):
+        with pytest.raises(DoorClosed, match="give an address of this machine"):
+            listen(host, 0)
     assert not running.wait(0)
     running.stop()
     running.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from beside_postgres import SCHEMA, Both, ask
+from beside_postgres import SCHEMA, Both, ask, assert_answered_alike
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,7 @@ from beside_postgres import SCHEMA, Both, ask
     ],
 )
 def test_what_is_called_otherwise_is_the_same(both: Both, sql: str) -> None:
-    expected, got = (ask(connection, sql.replace("{s}", SCHEMA)) for connection in both)
-    assert not isinstance(expected, psycopg.Error)
-    assert got == expected
+    assert_answered_alike(both, sql)
 
 
 def test_a_row_may_have_many_quotients(both: Both) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pg8000.dbapi
 import psycopg
 import pytest
-from beside_postgres import SCHEMA, Both, ask
+from beside_postgres import SCHEMA, Both, ask, assert_answered_alike
 from psycopg.conninfo import conninfo_to_dict
 
 from headwater.serving.postgres.belonging import is_catalog_query
@@ -80,9 +80,7 @@ def test_drivers_that_write_parameters_side_by_side(both: Both) -> None:
     ],
 )
 def test_names_are_of_what_postgres_takes_them_for(both: Both, sql: str) -> None:
-    expected, got = (ask(connection, sql.replace("{s}", SCHEMA)) for connection in both)
-    assert not isinstance(expected, psycopg.Error)
-    assert got == expected
+    assert_answered_alike(both, sql)
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,9 @@ def make_dead(store: StateStore, run_id: str) -> None:
 
 
 def test_a_run_reads_back_as_it_was_written(store: StateStore, clock: Clock) -> None:
-    run_id = begin(store, clock)
-    store.note_git(run_id, "abc123", True, "ada")
+    run_id = new_run_id(clock())
+    git = {"git_commit": "abc123", "git_dirty": True, "author": "ada"}
+    store.start_run(run_id, environment="prod", command="run", selection=["+x"], started_at=clock(), **git)  # type: ignore[arg-type]
     verdict = Verdict("unique(id)", "unique", "error", False, 2, 10, sample=('{"id": 1}',))
     result = TaskResult(ORDERS, "held", "load", 10, 1, 2, 300, 0.5, 2, "unique(id) failed", None, None, (verdict,), "l1", 7)
     store.record(run_id, events=[Event("task_finished", clock(), run_id, ORDERS, {"rows": 10})], tasks=[(0, result)])

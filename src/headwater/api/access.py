@@ -13,11 +13,12 @@ from headwater.governance.labels import read_origins
 from headwater.orchestration.labelling import LABELS
 from headwater.project import LoadedProject
 from headwater.project.problems import nearest
-from headwater.security import ColumnLabels, Decision, Membership, Principal, Reason, Resource, Sight, decide, memberships_of, roles_of
+from headwater.security import ColumnLabels, Decision, Membership, Principal, Reason, Sight, decide, memberships_of, roles_of
 from headwater.spec.names import ColumnName, TableName
 from headwater.spec.policies import Action, Policies
-from headwater.spec.tables import Column
 from headwater.storage import NEVER_PUBLISHED, TableState
+from headwater.storage.gate import resource_of
+from headwater.storage.relations import published_columns, published_definition
 
 if TYPE_CHECKING:
     from headwater.api.rights import Rights
@@ -142,7 +143,8 @@ class AccessRoom:
         self._rights.need("admin", f"access explain {user}", lambda: [table])
         moment = _moment(at, self._loaded.config.timezone)
         state = self._published(table)
-        columns = _columns(state)
+        resource = resource_of(state)
+        columns = list(resource.columns)
         if wanted is not None:
             columns = [_column(wanted, table, columns)]
         known, policies = self._known(user)
@@ -152,7 +154,6 @@ class AccessRoom:
         principal = Principal(who, roles=roles_of(memberships, policies), memberships=memberships, purpose=purpose)
         if known is not None:
             principal = replace(principal, kind=known.kind, is_admin=known.is_admin)
-        resource = Resource(table, tuple(ColumnLabels(column.name, frozenset(column.labels)) for column in _columns(state)))
         decision = decide(policies, principal, action, resource, at=moment)
         return Explanation(
             user=who,
@@ -183,18 +184,24 @@ class AccessRoom:
         return next((one for one in users.list() if one.name.lower() == user.lower()), None), users.policies()
 
     def labels(self, table: str) -> TableLabels:
-        """The labels of a table's columns as readers see it, each with where it came from. Raises UnknownSelection, TableNotFound."""
+        """The labels of a table's columns as readers see it, each with where it came from; those that were given since are among them.
+
+        Raises UnknownSelection, TableNotFound.
+        """
         name = self._loaded.find(table)
         self._rights.need("admin", "labels", lambda: [name])
         state = self._published(name)
-        definition = state.published_definition or state.definition
-        origins = {column.lower(): labels for column, labels in read_origins(definition.body.get(LABELS)).items()}
+        origins: dict[tuple[str, str], tuple[ColumnName, ...]] = {}
+        for definition in (state.definition, published_definition(state)):
+            for carrier, given in read_origins(definition.body.get(LABELS)).items():
+                origins |= {(carrier.lower(), label): sources for label, sources in given.items()}
+        carried = {one.name: one.labels for one in resource_of(state).columns}
         found = []
-        for column in _columns(state):
+        for column in published_columns(state):
             own = ColumnName(name, column.name)
             labels = []
-            for label in sorted(column.labels):
-                sources = origins.get(column.name.lower(), {}).get(label, (own,))
+            for label in sorted(carried[column.name]):
+                sources = origins.get((column.name.lower(), label), (own,))
                 others = tuple(str(source) for source in sources if source.key != own.key)
                 labels.append(CarriedLabel(label, others, is_own=len(others) < len(sources)))
             found.append(LabelledColumn(column.name, column.type, tuple(labels)))
@@ -223,11 +230,7 @@ def _group(membership: Membership, policies: Policies, claimed_at: datetime | No
     return ExplainedGroup(membership.group, membership.origin, group.roles if group is not None else (), as_of)
 
 
-def _columns(state: TableState) -> list[Column]:
-    return list(state.columns if state.published_columns is None else state.published_columns)
-
-
-def _column(name: str, table: TableName, columns: list[Column]) -> Column:
+def _column(name: str, table: TableName, columns: list[ColumnLabels]) -> ColumnLabels:
     found = next((column for column in columns if column.name.lower() == name.lower()), None)
     if found is None:
         guess = nearest(name, [column.name for column in columns])
@@ -239,12 +242,12 @@ def _column(name: str, table: TableName, columns: list[Column]) -> Column:
     return found
 
 
-def _is_elsewhere(reason: Reason, columns: list[Column]) -> bool:
+def _is_elsewhere(reason: Reason, columns: list[ColumnLabels]) -> bool:
     """Whether it says what masks a column that wasn't asked for."""
     return reason.what.startswith("mask ") and not any(reason.effect.startswith(f"{column.name} is shown as ") for column in columns)
 
 
-def _seen(decision: Decision, column: Column) -> tuple[SeenAs, ...]:
+def _seen(decision: Decision, column: ColumnLabels) -> tuple[SeenAs, ...]:
     sights: tuple[Sight, ...] = decision.columns.get(column.name, ())
     return tuple(SeenAs(sight.where, None if sight.mask is None else str(sight.mask)) for sight in sights)
 

@@ -100,6 +100,11 @@ class SecretsRoom(Room):
         super().__init__(loaded)
         self._rights = rights
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether `${secret:NAME}` is looked for here: `file` is among the providers of the settings."""
+        return "file" in self._loaded.config.security.secrets.providers
+
     def list(self) -> Sequence[str]:
         """The names. Raises KeyRefused."""
         self._rights.need_administrator(_SECRETS)

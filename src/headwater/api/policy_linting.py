@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Final
 
 from headwater.engine import Engine, Workspace
 from headwater.errors import Location, Problem
@@ -23,7 +24,7 @@ from headwater.storage import TableState
 from headwater.storage.gate.filters import filter_fault
 
 #: Masks that are for values of a certain type, and were chosen to leave something of them.
-_OF_A_TYPE = frozenset({"generalise", "noise", "partial"})
+_OF_A_TYPE: Final = frozenset({"generalise", "noise", "partial"})
 _Path = tuple[str | int, ...]
 
 
@@ -162,6 +163,7 @@ def _columns(project: LoadedProject, known: KnownTables) -> Iterator[Problem]:
 
 
 def _masks(project: LoadedProject, known: KnownTables) -> Iterator[Problem]:
+    names = {name.lower() for name in project.policies.masks}
     for name, mask in project.policies.masks.items():
         place = project.policy_place(("masks", name), True)
         column = _column_of(project, name)
@@ -171,7 +173,7 @@ def _masks(project: LoadedProject, known: KnownTables) -> Iterator[Problem]:
             for labelled, given in labels.items():
                 type_name = next((kind for one, kind in known.columns.get(table, {}).items() if one.lower() == labelled), None)
                 is_meant = mask.kind in _OF_A_TYPE and any(_rule_of(project, label) == name for label in given)
-                is_named = f"{table}.{labelled}".lower() in {other.lower() for other in project.policies.masks}
+                is_named = f"{table}.{labelled}".lower() in names
                 if is_meant and not is_named and type_name is not None and hides(mask, type_name):
                     yield _problem(
                         "mask-hides", f"the mask {mask} of {name} leaves nothing of {table}.{labelled}, which is {type_name}", place,

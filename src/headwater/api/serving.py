@@ -18,7 +18,7 @@ from headwater.security.audited import Audited
 from headwater.security.network import Turns
 from headwater.serving.noting import refusals_noted
 from headwater.serving.server import OpenDoor, Running, serve_all
-from headwater.spec.policies import instant
+from headwater.spec.policies import turns_passed
 from headwater.storage.gate import VisibleColumn
 from headwater.transformation import clock_used, is_volatile
 
@@ -229,14 +229,8 @@ def _rights(access: Access) -> tuple[object, ...]:
     """What decides what is seen: not when one came in, which is another time at each login."""
     who = access.principal
     plain = replace(who, roles=frozenset(), scope=None, since=None, until=None)
-    return access.policies.version, plain, sorted(who.roles), who.scope and sorted(who.scope), access.keys.token_version, _turns_taken(access)
-
-
-def _turns_taken(access: Access) -> int:
-    """How many grants of this principal's roles have begun, and how many have ended: another number once one more does."""
-    roles = (access.policies.roles.get(name) for name in access.principal.roles)
-    turns = (turn for role in roles if role is not None for grant in role.grants for turn in (grant.from_, grant.until))
-    return sum(turn is not None and instant(turn) <= access.at for turn in turns)
+    turns = turns_passed((role for name, role in access.policies.roles.items() if name in who.roles), access.at)
+    return access.policies.version, plain, sorted(who.roles), who.scope and sorted(who.scope), access.keys.token_version, turns
 
 
 def _minute(access: Access) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headwater.security.accounts import TokenInfo, UserInfo
     from headwater.security.audit import AuditFilter, AuditLog, AuditRow, Verification
     from headwater.security.audited import Outcome
+    from headwater.security.decisions import Resource
     from headwater.security.principals import Principal
     from headwater.security.requests import AccessRequest, AccessRequests, RequestState
     from headwater.security.review import Review
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 #: A token that says who calls; without it the caller is the owner, who has the credentials of the lake anyway.
 TOKEN_VARIABLE: Final = "HEADWATER_TOKEN"
+_USERS: Final = "administer users"
 
 
 def open_state(loaded: LoadedProject) -> StateStore:
@@ -176,7 +178,7 @@ class UsersRoom(Room):
         if oidc and password is not None:
             raise UsageError("a user who comes by a provider has no password here", expected="one of the two")
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             made = users_of(self._loaded, state).add(
                 name, kind="service" if service else "user", is_admin=admin, groups=groups, password=password, generate=not oidc
             )
@@ -191,7 +193,7 @@ class UsersRoom(Room):
     def passwd(self, name: str, password: str | None = None, *, must_rotate: bool = False) -> str | None:
         """A new password; gives the one made where none is given. Sessions of the old one end. Raises UsageError, PasswordRefused."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             made = users_of(self._loaded, state).passwd(name, password, must_rotate=must_rotate)
             self._note(state, caller, "user", f"passwd {name}")
             return made
@@ -206,7 +208,7 @@ class UsersRoom(Room):
                 return True
             if not caller.may_administer and caller.name.lower() == name.lower():
                 return True
-            self._administrator(state, "administer users")
+            self._administrator(state, _USERS)
             return False
 
     def change_password(self, name: str, old: str, new: str) -> None:
@@ -220,21 +222,21 @@ class UsersRoom(Room):
     def disable(self, name: str) -> None:
         """Keeps a user out, and ends their sessions at their next statement. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             users_of(self._loaded, state).disable(name)
             self._note(state, caller, "user", f"disable {name}")
 
     def enable(self, name: str) -> None:
         """Lets a user in again, and unlocks them. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             users_of(self._loaded, state).enable(name)
             self._note(state, caller, "user", f"enable {name}")
 
     def token(self, name: str, *, expires: str | timedelta | None = None, scope: Sequence[str] = ()) -> tuple[str, TokenInfo]:
         """A new token, to be shown once, and what is kept of it. `expires` is a duration. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             ends = None if expires is None else _duration(expires)
             token, info = users_of(self._loaded, state).token(name, expires=ends, scope=scope or None)
             self._note(state, caller, "user", f"token {info.user} {info.id}")
@@ -243,14 +245,14 @@ class UsersRoom(Room):
     def tokens(self, name: str | None = None) -> Sequence[TokenInfo]:
         """All tokens, revoked and ended ones too; never the tokens themselves. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             self._note_of_user(state, caller, "admin", "user tokens")
             return users_of(self._loaded, state).tokens(name)
 
     def revoke(self, id: str) -> TokenInfo:
         """Ends a token. Raises UsageError."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             info = users_of(self._loaded, state).revoke(id)
             self._note(state, caller, "user", f"revoke {info.user} {info.id}")
             return info
@@ -258,7 +260,7 @@ class UsersRoom(Room):
     def list(self) -> Sequence[UserInfo]:
         """All users by name."""
         with self._state() as state:
-            caller = self._administrator(state, "administer users")
+            caller = self._administrator(state, _USERS)
             self._note_of_user(state, caller, "admin", "user list")
             return users_of(self._loaded, state).list()
 
@@ -326,16 +328,19 @@ class RequestsRoom(Room):
     def _refuse_unknown(self, table: TableName, columns: Sequence[str], labels: Sequence[str]) -> None:
         """Raises UsageError for a column or label that the table hasn't. Nothing is said of a table that isn't in the lake yet."""
         from headwater.spec.policies import covers
+        from headwater.storage.gate import resource_of
 
         session = self._session_if_any() if columns or labels else None
         state = session.lake.state().find(table) if session is not None else None
         if state is None or state.is_retired:
             return
-        known = {column.name.lower() for column in state.columns}
+        # of what readers see, and of what they will
+        having = [(column.name, column.labels) for column in resource_of(state).columns] + [(column.name, column.labels) for column in state.columns]
+        known = {name.lower() for name, _ in having}
         for column in columns:
             if column.lower() not in known:
                 raise UsageError(f"{table} has no column {column!r}", state="nothing was asked for")
-        carried = {label for column in state.columns for label in column.labels}
+        carried = {label for _, given in having for label in given}
         for label in labels:
             is_column = label.lower() in {f"{table}.{name}".lower() for name in known}
             if not is_column and not any(covers(label, one) for one in carried):
@@ -405,8 +410,8 @@ class RequestsRoom(Room):
         Proved by deciding every audited query again. Raises UsageError, ApprovalRefused.
         """
         from headwater.security.audit import AuditFilter, AuditLog
-        from headwater.security.decisions import ColumnLabels, Resource
         from headwater.security.review import review, uses_of
+        from headwater.storage.gate import resource_of
 
         if days < 1:
             raise UsageError("a review looks back at least a day", found=str(days))
@@ -419,11 +424,9 @@ class RequestsRoom(Room):
         known = users_of(self._loaded, session.state).list()
         lake = session.lake.state()
 
-        def resource_of(table: TableName) -> Resource | None:
+        def seen(table: TableName) -> Resource | None:
             found = lake.find(table)
-            if found is None:
-                return None
-            return Resource(found.table, tuple(ColumnLabels(column.name, frozenset(column.labels)) for column in found.columns))
+            return None if found is None else resource_of(found)
 
         uses = uses_of(
             records,
@@ -431,7 +434,7 @@ class RequestsRoom(Room):
             admins=frozenset(one.name for one in known if one.is_admin),
             services=frozenset(one.name for one in known if one.kind == "service"),
         )
-        return review(self._loaded.policies, uses, resource_of, queries=len({record.query_id for record in records}))
+        return review(self._loaded.policies, uses, seen, queries=len({record.query_id for record in records}))
 
     def _moment(self, text: str | date | datetime, now: datetime) -> datetime:
         if isinstance(text, str):

@@ -11,6 +11,7 @@ from headwater.cli.commands_users import FormatOption, ListFormat
 from headwater.cli.options import JsonOption, TableArgument
 from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
+from headwater.spec.counting import plural
 
 
 class RequestState(StrEnum):
@@ -145,7 +146,8 @@ def access_review(
             rows,
             empty="every right was used" if any(role.grants for role in found.smaller.roles.values()) else "the policies give no right",
         )
-    screen.note(f"{found.uses} ways of using rights in {found.queries} audited statements, decided again under the smaller policy: all the same")
+    said = f"{plural(found.uses, 'way')} of using rights in {plural(found.queries, 'audited statement')}"
+    screen.note(f"{said}, decided again under the smaller policy: all the same")
     if found.not_replayed:
         screen.note(f"{found.not_replayed} more {'is' if found.not_replayed == 1 else 'are'} not allowed any longer, or of tables that are gone")
 

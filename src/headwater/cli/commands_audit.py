@@ -74,7 +74,7 @@ def audit_list(
     screen.table(
         ["AT", "WHO", "DOOR", "ACTION", "DECISION", "TABLES", "ROWS", "QUERY", "WHAT"],
         shown,
-        empty="no row is so" if is_filtered else "nothing is audited yet",
+        empty="there is no such row" if is_filtered else "nothing is audited yet",
     )
 
 

@@ -77,7 +77,11 @@ def secrets_set(session: Session, name: Annotated[str, typer.Argument(metavar="N
     """
     value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n").removesuffix("\r")
     was_there = session.project.secrets.set(name, value)
-    screen.note(f"{name} is {'changed' if was_there else 'kept'}; ${{secret:{name}}} stands for it")
+    kept = f"{name} is {'changed' if was_there else 'kept'}"
+    if session.project.secrets.is_asked:
+        screen.note(f"{kept}; ${{secret:{name}}} stands for it")
+    else:
+        screen.note(f"{kept}, but ${{secret:{name}}} isn't looked for here: put `file` into security.secrets.providers")
 
 
 def secrets_list(session: Session, json: JsonOption = False) -> None:

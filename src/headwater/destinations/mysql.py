@@ -122,7 +122,7 @@ class MySqlDestination:
             refuse_missing(shape, list(known), f"the table {self._table}")
             for column in shape.columns:
                 _, name, full, scale, precision, _ = known[column.name]
-                if not _holds(column.type, str(name), str(full), scale, precision):
+                if not _holds(column.type, str(name), scale, precision):
                     raise refuse_type(column, f"the table {self._table}", f"it is {full} there")
             keys = [(set(str(row[1]).split("\0")), bool(row[2])) for row in self._ask(_KEYS_SQL, self._parts)]
         if (set(shape.key), False) not in keys:
@@ -293,7 +293,7 @@ def _shown(type_name: str) -> Any:
             return lambda value: value
 
 
-def _holds(given: str, name: str, full: str, scale: int | None, precision: int | None) -> bool:
+def _holds(given: str, name: str, scale: int | None, precision: int | None) -> bool:
     """Whether a column there keeps every value of the DuckDB type `given` as it is, or refuses it; never another value."""
     if given not in _MADE and not given.startswith("DECIMAL("):
         return False

@@ -10,7 +10,6 @@ import duckdb
 
 from headwater import errors
 
-_CANDIDATES = re.compile(r"(?:Did you mean|Candidate bindings|Candidate functions|Candidates)[^\n]*", re.IGNORECASE)
 _LOST = ("connection refused", "could not connect", "server closed the connection", "could not set lock", "connection to server", "timed out")
 
 _FILE_GONE = re.compile(r"\.parquet.*(?:No such file|404|NoSuchKey)|(?:No such file|404|NoSuchKey).*\.parquet", re.DOTALL)

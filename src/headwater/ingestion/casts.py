@@ -45,10 +45,6 @@ class Conversion:
     value: Callable[[str], str]
     fault: Callable[[str, str], str] | None = field(default=None)
 
-    @property
-    def is_identity(self) -> bool:
-        return self.fault is None and self.value("x") == "x"
-
 
 _IDENTITY: Final = Conversion(lambda x: x)
 

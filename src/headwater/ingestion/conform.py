@@ -69,7 +69,7 @@ class Conforming:
         names = {column.name.lower(): column.name for column in columns}
         types = {column.name: column.type for column in columns}
         raw, typed, faults = self._conversions(names, types)
-        technical = self._technical(names)
+        technical = self._technical()
         inner = [f"{quote(source)} AS {alias}" for source, alias in raw.items()]
         if POSITION_COLUMN in names:
             inner.append(quote(names[POSITION_COLUMN]))
@@ -146,7 +146,7 @@ class Conforming:
                 faults.append(Fault(f"check: {check.label}", subject, self._unless_deleted(condition)))
         return faults
 
-    def _technical(self, names: Mapping[str, str]) -> list[str]:
+    def _technical(self) -> list[str]:
         file = [FILE_COLUMN] if self.with_file else []
         at = f"TIMESTAMPTZ {quote_literal(self.loaded_at.isoformat())}"
         return [*file, f"{quote_literal(self.load_id)} AS {LOAD_ID_COLUMN}", f"{at} AS {LOADED_AT_COLUMN}"]

@@ -79,11 +79,6 @@ def _integer_fits(narrow: str, wide: str) -> bool:
     return target is not None and target[0] - target[1] >= _integer_digits(narrow)
 
 
-def can_widen(stored: str, wanted: str) -> bool:
-    """Whether a stored column can become `wanted` in place: nothing is lost, and the lake knows the step (a BIGINT can't become a DECIMAL)."""
-    return stored != wanted and fits(stored, wanted) and not (stored in ("BIGINT", "UBIGINT") and decimal_parts(wanted) is not None)
-
-
 def common(types: Iterable[str]) -> str:
     """One type for a column that several files give different types: the one all fit into, DOUBLE for mixed numbers, TIMESTAMP or text else."""
     found = [t for t in dict.fromkeys(types) if t not in ('"NULL"', "NULL")]

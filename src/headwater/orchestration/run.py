@@ -64,7 +64,7 @@ def _execute(session: Session, options: RunOptions, listener: Listener | None) -
     with finishing(session, run_id) as ending:
         lease = lease_tables(session, run_id, _written(plan), options)
         boundaries.reached("run.leased")
-        plan = _plan_under_lease(session, run_id, options, plan, lease, started_at)
+        plan = _plan_under_lease(session, options, plan, lease, started_at)
         run = _Run(session, options, run_id, started_at, plan, lease, git, recovery)
         summary = run.carry_out(listener)
         ending.status, ending.snapshot_id = summary.status, summary.snapshot_id
@@ -137,7 +137,7 @@ def _written(plan: Plan) -> tuple[TableName, ...]:
     return (*plan.order, *plan.retired)
 
 
-def _plan_under_lease(session: Session, run_id: str, options: RunOptions, plan: Plan, lease: Lease, started_at: datetime) -> Plan:
+def _plan_under_lease(session: Session, options: RunOptions, plan: Plan, lease: Lease, started_at: datetime) -> Plan:
     """The plan as of now: somebody may have committed between its making and our lease."""
     lake_state = session.lake.state()
     if lake_state.snapshot_id == plan.lake_state.snapshot_id:

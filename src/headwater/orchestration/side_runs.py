@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,8 +107,3 @@ def known_tables(session: Session, tables: Sequence[TableName]) -> dict[TableNam
             raise TableNotFound(f"there is no table {table} in the lake", hint=f"build it first: headwater run +{table}")
         found[table] = state
     return found
-
-
-def threads_of(session: Session, options: RunOptions) -> int:
-    """How many tasks run side by side."""
-    return options.threads or session.project.config.threads or os.cpu_count() or 2

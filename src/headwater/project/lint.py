@@ -93,7 +93,7 @@ def lint_project(
     for model in project.models.values():
         if model.language == "sql":
             problems += _lint_sql(project, model)
-        problems += _lint_definition(project, model)
+        problems += _lint_definition(model)
     problems += _lint_lineage(project, known_columns or {})
     silenced: dict[str, frozenset[str]] = {}
     kept = []
@@ -141,7 +141,7 @@ def _lint_streams(project: LoadedProject) -> Iterator[Problem]:
                     "merge-without-cursor", f"{table} is merged without a cursor: every load reads all of it", place, "cursor: a column that grows"
                 )
             if table not in used:
-                yield _problem("unused-stream", f"{table} is loaded, and no model reads it", place)
+                yield _problem("unused-stream", f"{table} is loaded, and nothing reads it", place)
 
 
 def _read_otherwise(project: LoadedProject) -> set[TableName]:
@@ -204,7 +204,7 @@ def _star_offset(sql: str) -> int | None:
     return match.start(1) if match else None
 
 
-def _lint_definition(project: LoadedProject, model: Model) -> Iterator[Problem]:
+def _lint_definition(model: Model) -> Iterator[Problem]:
     place = Location(model.path)
     if not model.description:
         yield _problem("missing-description", f"{model.name} has no description", place)

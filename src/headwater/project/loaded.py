@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headwater.engine import CLOCK_FUNCTIONS
 from headwater.errors import Location, Problem, UnknownSelection
 from headwater.project.fingerprints import Fingerprints, definition_hash, macros_used
 from headwater.project.graph import Graph
@@ -133,10 +132,6 @@ class LoadedProject:
         for macro in macros_used(names, self.macro_definitions):
             names |= self.macro_definitions[macro].functions
         return frozenset(names)
-
-    def clock_functions(self, table: TableName) -> frozenset[str]:
-        """The functions of the clock a model uses: it is stale when their value, as used, changed."""
-        return self.functions(table) & CLOCK_FUNCTIONS
 
     def is_always_stale(self, table: TableName) -> bool:
         """Whether the model draws at random: no two builds of it are alike."""

@@ -237,7 +237,7 @@ class _Loader:
 
     def _place_of_table(self, model: Model, parts: tuple[str, ...]) -> Location:
         if model.language == "sql":
-            return place_of_table(self._texts[model.path], model.sql, model.sql_line, model.path, parts)
+            return place_of_table(self._texts[model.path], model.sql_line, model.path, parts)
         return self._place_in_python(model, parts)
 
     def _place_in_python(self, model: Model, parts: tuple[str, ...]) -> Location:

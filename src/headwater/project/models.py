@@ -267,7 +267,7 @@ def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
 
 
-def place_of_table(file_text: str, sql: str, sql_line: int, path: str, parts: Sequence[str]) -> Location:
+def place_of_table(file_text: str, sql_line: int, path: str, parts: Sequence[str]) -> Location:
     """Where a model's file names a table; the statement's first line when it isn't found as written (a var put it there)."""
     split = sqltext.split_header(file_text)
     offset = sqltext.find_table(split.sql, parts)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from headwater.errors import Location
 from headwater.project.documents import Document, read_document
 from headwater.project.files import ProjectFile, check_schema_name, check_table_name
 from headwater.project.problems import Report, nearest
@@ -70,7 +69,3 @@ def _check_type(name: Any, document: Document, report: Report) -> None:
             expected=f"one of {', '.join(dict.fromkeys(known))}, or the package that brings it installed",
             did_you_mean=nearest(name, known),
         )
-
-
-def location_of_stream(source: Source, document: Document | None, stream: str) -> Location:
-    return document.locate(["streams", stream], True) if document is not None else Location(source.path)

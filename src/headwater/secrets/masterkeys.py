@@ -19,10 +19,6 @@ from headwater.errors import HeadwaterError, KeyMissing, KeyProviderUnavailable,
 from headwater.spec.project import KeysConfig
 
 GROUP: Final = "headwater.keys"
-#: Where the master key of the provider `file` lies, and the variable of the provider `env`, unless the settings say otherwise.
-MASTER_FILE: Final = ".headwater/keys/master"
-MASTER_VARIABLE: Final = "HEADWATER_MASTER_KEY"
-
 _KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
 _NONCE_BYTES: Final = 12
 _MARK_BYTES: Final = 4

@@ -87,7 +87,7 @@ def _look_up(kind: str, text: str, places: _Places) -> str:
             hint = f"write the file {name}; a relative path is looked for in the project's folder"
         case _:
             found = _secret(name, places)
-            hint = f"store it with `headwater secrets set {name}`, or set the environment variable {_SECRET_PREFIX}{_variable(name)}"
+            hint = _where_to_keep(name, places.security)
     if found is not None:
         return found
     if has_default:
@@ -128,6 +128,13 @@ def _secret(name: str, places: _Places) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def _where_to_keep(name: str, security: SecurityConfig) -> str:
+    providers, by_variable = security.secrets.providers, f"set the environment variable {_SECRET_PREFIX}{_variable(name)}"
+    if "file" in providers:
+        return f"store it with `headwater secrets set {name}`, or {by_variable}"
+    return f"keep it in one of security.secrets.providers ({', '.join(providers)}), or {by_variable}" if providers else by_variable
 
 
 def _from_keyring(name: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from headwater.errors import AddressRefused, LimitReached
+from headwater.errors import LimitReached
 from headwater.security.principals import Principal
 from headwater.spec.policies import Limits, Policies
 
@@ -32,12 +32,6 @@ def is_welcome(policies: Policies, principal: Principal) -> bool:
         return True
     address = _parse(principal.address)
     return address is not None and all(any(_is_in(address, text) for text in networks) for networks in lists)
-
-
-def refuse_unwelcome(policies: Policies, principal: Principal) -> None:
-    """Raises AddressRefused where `is_welcome` is false: for sessions that began before the lists were as they are."""
-    if not is_welcome(policies, principal):
-        raise AddressRefused(f"{principal.name} can't come from here", found=principal.address or "an address that isn't known")
 
 
 def _parse(text: str | None) -> _Address | None:

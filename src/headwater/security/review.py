@@ -12,7 +12,7 @@ from headwater.security.decisions import Decision, Resource, decide
 from headwater.security.principals import APPROVED, Membership, Principal, roles_of
 from headwater.security.requests import DECIDERS
 from headwater.spec.names import TableName
-from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers
+from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers, turns_passed
 
 #: The table that takes the right `audit` on the whole lake.
 _AUDIT: Final = TableName("headwater", "audit")
@@ -83,7 +83,8 @@ def uses_of(
         )
         for action, on in _rights_taken(record):
             used = frozenset(columns.get(str(on).lower(), ()))
-            key = (record.principal, principal.roles, action, on, used, record.purpose, _turns_passed(policies, record.at))
+            # between two turns one replay stands for all
+            key = (record.principal, principal.roles, action, on, used, record.purpose, turns_passed(policies.roles.values(), record.at))
             found.setdefault(key, Use(principal, action, on, used, record.at, record.purpose))
     return list(found.values())
 
@@ -104,14 +105,6 @@ def _rights_taken(record: Audited) -> Iterator[tuple[Action, TableName | None]]:
             yield "audit", None
         else:
             yield action, table
-
-
-def _turns_passed(policies: Policies, at: datetime) -> int:
-    """Between two `from` and `until` of the policies every decision is the same, so that one replay stands for all."""
-    from headwater.spec.policies import instant
-
-    turns = [turn for role in policies.roles.values() for grant in role.grants for turn in (grant.from_, grant.until) if turn is not None]
-    return sum(instant(turn) <= at for turn in turns)
 
 
 def review(policies: Policies, uses: Sequence[Use], resource_of: Callable[[TableName], Resource | None], *, queries: int = 0) -> Review:
@@ -196,13 +189,15 @@ def _narrower(grant: Grant, uses: Sequence[tuple[Use, Resource]]) -> Iterator[Ca
     matched = [(use, resource) for use, resource in uses if any(_is_on(pattern, use, resource) for pattern in grant.on)]
     tables = sorted({use.table for use, _ in matched if use.table is not None})
     columns = {column.name.lower(): column.name for _, resource in matched for column in resource.columns}
-    used = tuple(sorted({columns.get(name, name) for use, _ in matched for name in use.columns}))
+    names = {name for use, _ in matched for name in use.columns}
+    used = tuple(sorted({columns.get(name, name) for name in names}))
+    has_spare = bool(grant.columns) or not columns.keys() <= names  # to name all that there are takes nothing away
     labels = {label for use, resource in matched for column in resource.columns if column.name.lower() in use.columns for label in column.labels}
     purposes = {use.purpose for use, _ in matched}
 
     if tables and all(isinstance(pattern, TablePattern) for pattern in grant.on):
         yield lambda kept: _with(kept, "on", tuple(TablePattern(schema=table.schema, name=table.name) for table in tables))
-    if used and grant.action in _WITH_COLUMNS:
+    if used and has_spare and grant.action in _WITH_COLUMNS:
         yield lambda kept: _with(kept, "columns", used)
     if grant.unmask:
         yield lambda kept: _with(kept, "unmask", tuple(sorted(label for label in labels if any(covers(one, label) for one in kept.unmask))))

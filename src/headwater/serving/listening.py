@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from headwater.errors import DoorClosed
@@ -26,7 +27,13 @@ def listen(host: str, port: int) -> socket.socket:
             found.close()
             raise
     except OSError as error:
-        raise DoorClosed(
-            f"{address_of(host, port)} can't be listened on", found=error.strerror, hint="another port: serve: in headwater.yaml"
-        ) from error
+        raise closed(host, port, error) from error
     return found
+
+
+def closed(host: str, port: int, error: OSError) -> DoorClosed:
+    """What is raised where nobody can listen there."""
+    is_elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+    other = "an address of this machine" if is_elsewhere else "another port"
+    hint = f"give {other}: serve: in headwater.yaml, or an option"
+    return DoorClosed(f"{address_of(host, port)} can't be listened on", found=error.strerror, hint=hint)

@@ -18,7 +18,7 @@ from headwater.security.scram import ScramSecret
 from headwater.serving.facets import Accountable, Checkable, KeepsHot, NotesCatalog, NotesRefused, Versioned
 from headwater.serving.jobs import Monitor
 from headwater.serving.limits import DoorLimits
-from headwater.serving.listening import address_of
+from headwater.serving.listening import address_of, closed
 from headwater.serving.logins import is_loopback
 from headwater.serving.session import Answer, Described, Service, VisibleTable
 from headwater.serving.tls import Certificate, made_certificate, own_certificate, served_names
@@ -63,8 +63,7 @@ class _Postgres:
         except BaseException as error:
             self._end()
             if isinstance(error, OSError):
-                where = address_of(host, port)
-                raise DoorClosed(f"{where} can't be listened on", found=error.strerror, hint="another port: serve: in headwater.yaml") from error
+                raise closed(host, port, error) from error
             raise
         self.port = self._server.port
 

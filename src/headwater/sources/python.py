@@ -95,7 +95,7 @@ class PythonConnector(ConnectorBase):
         function = self._function(request)
         name = f"{self.context.name}.{request.name}"
         remaining = request.limit if request.limit is not None else sys.maxsize
-        items = _guarded(lambda: function(**self._arguments(function, request)), name, self.context.project_dir)
+        items = _guarded(lambda: function(**self._arguments(function, request)), name)
         for batch in _unified(_to_batches(items, name, min(remaining, BATCH_ROWS)), name, self._declared(request)):
             chosen = _chosen(batch, request, name)
             if chosen.num_rows > remaining:
@@ -168,9 +168,9 @@ class PythonConnector(ConnectorBase):
                 raise StreamNotFound(
                     f"there is no module {place}", hint="name a file of the project (path/to/file.py:name) or an installed module"
                 ) from None
-            raise _user_error(error, f"{place} can't be imported", self.context.project_dir) from error
+            raise _user_error(error, f"{place} can't be imported") from error
         except Exception as error:  # the boundary around user code
-            raise _user_error(error, f"{place} can't be imported", self.context.project_dir) from error
+            raise _user_error(error, f"{place} can't be imported") from error
 
 
 @dataclass
@@ -181,7 +181,7 @@ class _Frame:
     is_inferred: bool
 
 
-def _guarded(call: Callable[[], Any], name: str, project_dir: Path) -> Iterator[Any]:
+def _guarded(call: Callable[[], Any], name: str) -> Iterator[Any]:
     """What the function yields or returns, one thing at a time; its errors become UserCodeErrors."""
     try:
         result = call()
@@ -194,10 +194,10 @@ def _guarded(call: Callable[[], Any], name: str, project_dir: Path) -> Iterator[
     except (HeadwaterError, GeneratorExit):
         raise
     except Exception as error:  # the boundary around user code
-        raise _user_error(error, f"the function of {name} raised {type(error).__name__}", project_dir) from error
+        raise _user_error(error, f"the function of {name} raised {type(error).__name__}") from error
 
 
-def _user_error(error: BaseException, what: str, project_dir: Path) -> UserCodeError:
+def _user_error(error: BaseException, what: str) -> UserCodeError:
     """Frames of our own package and of the import machinery are left out, so that the user's stand alone."""
     here = str(Path(__file__).resolve().parent.parent)
     frames = [
@@ -227,15 +227,15 @@ def _to_batches(items: Iterable[Any], name: str, size: int) -> Iterator[_Frame]:
             rows.extend(item)
         else:
             if rows:
-                yield _from_rows(rows, name)
+                yield _from_rows(rows)
                 rows = []
             for batch in _from_tabular(item, name):
                 yield _Frame(batch, is_inferred=False)
         while len(rows) >= size:
-            yield _from_rows(rows[:size], name)
+            yield _from_rows(rows[:size])
             rows = rows[size:]
     if rows:
-        yield _from_rows(rows, name)
+        yield _from_rows(rows)
 
 
 def _from_tabular(item: Any, name: str) -> Iterator[pa.RecordBatch]:
@@ -264,7 +264,7 @@ def _from_tabular(item: Any, name: str) -> Iterator[pa.RecordBatch]:
         raise SourceDataInvalid(f"a frame from the function of {name} has no Arrow form", found=_first_line(error)) from None
 
 
-def _from_rows(rows: list[Mapping[str, Any]], name: str) -> _Frame:
+def _from_rows(rows: list[Mapping[str, Any]]) -> _Frame:
     import pyarrow as pa
 
     names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))

@@ -70,7 +70,7 @@ def parse_size(value: object) -> int:
         return value
     match = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if match is None or match[2] not in _SIZES:
-        raise ValueError(f"{value!r} is no amount of memory; expected one such as '512MB' or '2GiB'")
+        raise ValueError(f"{value!r} is no number of bytes; expected one such as '512MB' or '2GiB'")
     return int(float(match[1]) * _SIZES[match[2]])
 
 

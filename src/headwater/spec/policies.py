@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -111,11 +111,6 @@ class TablePattern(Resource):
         if table.schema.lower() == SYSTEM_SCHEMA and self.schema_.lower() != SYSTEM_SCHEMA:
             return False
         return _matches(self.schema_, table.schema) and _matches(self.name, table.name)
-
-    @property
-    def specificity(self) -> int:
-        """How narrow it is: characters that aren't `*`."""
-        return len(self.schema_.replace("*", "")) + len(self.name.replace("*", ""))
 
     def __str__(self) -> str:
         return f"{self.schema_}.{self.name}"
@@ -253,6 +248,12 @@ class Role(Resource):
     description: str | None = None
     grants: tuple[Grant, ...] = ()
     limits: Limits = Limits()
+
+
+def turns_passed(roles: Iterable[Role], at: datetime) -> int:
+    """How many grants of the roles have begun by then, and how many have ended: while the number stays, every decision stays."""
+    turns = (turn for role in roles for grant in role.grants for turn in (grant.from_, grant.until) if turn is not None)
+    return sum(instant(turn) <= at for turn in turns)
 
 
 class Group(Resource):

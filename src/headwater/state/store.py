@@ -142,11 +142,6 @@ class StateStore:
 
         self._change(work)
 
-    def note_git(self, run_id: str, commit: str | None, is_dirty: bool | None, author: str | None) -> None:
-        sql = "UPDATE runs SET git_commit = :commit, git_dirty = :is_dirty, author = :author WHERE id = :id"
-        values = {"id": run_id, "commit": commit, "is_dirty": is_dirty, "author": author}
-        self._change(lambda statements: statements.execute(sql, values))
-
     def mark_crashed(self, environment: str) -> tuple[str, ...]:
         """Finds runs that say they run and don't, marks them `crashed`, and frees their leases; gives their ids.
 

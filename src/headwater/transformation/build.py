@@ -67,7 +67,7 @@ def build_model(lake: Lake, workspace: Workspace, model: Model, context: BuildCo
             require_layout(connection, model, query.sql, query.columns)
             outcome = plan(connection, lake, model, query, context)
             staged = None
-            if not (outcome.is_unchanged and _has_columns(model, query, context)):
+            if not (outcome.is_unchanged and _has_columns(query, context)):
                 _stop_if_cancelled(context)
                 staged = lake.stage(connection, model.name, outcome.query, as_files=True if query.is_streamed else None, sort_by=model.sort_by)
             try:
@@ -105,7 +105,7 @@ def model_query(connection: Connection, workspace: Workspace, model: Model, cont
         yield typed_query(connection, model, _computed_first(connection, model), context.lineage)
 
 
-def _has_columns(model: Model, query: ModelQuery, context: BuildContext) -> bool:
+def _has_columns(query: ModelQuery, context: BuildContext) -> bool:
     """Whether the table has all columns of the query under their present names already."""
     assert query.columns is not None
     assert context.state is not None
@@ -133,7 +133,7 @@ def plan(connection: Connection, lake: Lake, model: Model, query: ModelQuery, co
         case IncrementalKind():
             assert query.columns is not None
             loaded_at = context.state.load.started_at if context.state is not None and context.state.load is not None else None
-            existing = None if _is_built_whole(model, context) else existing_rows(lake, model, query.columns, context)
+            existing = None if _is_built_whole(context) else existing_rows(lake, model, query.columns, context)
             return kinds.plan_incremental(connection, model, query.sql, query.columns, existing, interval=context.interval, loaded_at=loaded_at)
         case SnapshotKind():
             assert query.columns is not None
@@ -159,7 +159,7 @@ def existing_rows(lake: Lake, model: Model, columns: tuple[Column, ...], context
     return kinds.Existing(f"(SELECT {selected} FROM ({lake.head_sql(model.name)}))", found)
 
 
-def _is_built_whole(model: Model, context: BuildContext) -> bool:
+def _is_built_whole(context: BuildContext) -> bool:
     """Whether older rows can't be kept: they were made by other code, or it is asked for."""
     return context.full_refresh or context.state is None or context.state.definition.fingerprint != context.fingerprint
 

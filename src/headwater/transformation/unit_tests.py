@@ -222,13 +222,13 @@ def _compare(connection: Connection, relation: str, test: UnitTest) -> str:
     if not columns:
         count = connection.execute(f"SELECT count(*) FROM {relation}").scalar()
         return f"expected no rows, found {count:,}" if count else ""
-    expected = [tuple(_as_type(connection, test, number, row, column) for column in columns) for number, row in enumerate(test.expect, 1)]
+    expected = [tuple(_as_type(connection, number, row, column) for column in columns) for number, row in enumerate(test.expect, 1)]
     selected = ", ".join(quote(column.name) for column in columns)
     actual = connection.execute(f"SELECT {selected} FROM {relation}").fetchall()
     return describe_differences([column.name for column in columns], expected, actual, is_ordered=test.ordered)
 
 
-def _as_type(connection: Connection, test: UnitTest, number: int, row: Mapping[str, Any], column: Column) -> Any:
+def _as_type(connection: Connection, number: int, row: Mapping[str, Any], column: Column) -> Any:
     """An expected value as the model's column would hold it: '2024-01-01' is a date in a column of dates."""
     value = _value(row, column.name.lower())
     if value is None:

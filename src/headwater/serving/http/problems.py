@@ -26,7 +26,6 @@ STATUSES: Final[dict[str, int]] = {
     "HW-T003": 503,
     "HW-U000": 403,
     "HW-U001": 401,
-    "HW-U004": 403,
     "HW-U005": 429,
     "HW-U006": 503,
     "HW-U008": 503,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import struct
 from collections.abc import Callable
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from headwater.serving.session import Service
 
 _Result = TypeVar("_Result")
-
-_log = logging.getLogger("headwater.serving")
 
 _LOGIN_SECONDS: Final = 60.0
 #: Told whoever fails without TLS, whatever they tried: it mustn't tell whose the name is.

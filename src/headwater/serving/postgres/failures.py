@@ -36,7 +36,6 @@ _STATES: Final = (
     (errors.QueryError, "42000"),
     (errors.ProjectError, "F0000"),
     (errors.AuthenticationFailed, "28000"),
-    (errors.AddressRefused, "28000"),
     (errors.LimitReached, "53400"),
     (errors.AuditUnwritable, "58030"),
     (errors.IdentityError, "42501"),

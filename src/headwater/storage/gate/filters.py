@@ -15,6 +15,7 @@ from headwater.storage.gate.tree import Node, query_of, to_sql
 from headwater.storage.gate.walk import Walk
 
 _NO_COLUMN: Final = re.compile(r'(?:Referenced column|column named|Column with name|does not have a column named) "([^"]+)"')
+_KIND: Final = re.compile(r"\A\w+ Error: ")
 _NO_FUNCTION: Final = re.compile(r'Function with name "?([^" ]+)"? does not exist')
 
 #: A table's columns by name; a type that isn't known is None.
@@ -76,5 +77,6 @@ def filter_fault(
         if unknown := _NO_FUNCTION.search(said):
             is_macro = unknown[1].lower() in macros
             return None if is_macro else FilterFault(f"calls {unknown[1]}(), and there is no such function", is_of_table=False)
-        return FilterFault(f"doesn't hold: {said.splitlines()[0]}", is_of_table=True) if has_all_types else None
+        why = _KIND.sub("", said.splitlines()[0]).rstrip(".!")
+        return FilterFault(f"can't be computed ({why})", is_of_table=True) if has_all_types else None
     return None

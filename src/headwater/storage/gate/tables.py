@@ -37,7 +37,7 @@ BARRIER: Final = "LIMIT 9223372036854775807"
 AUDIT: Final = "audit"
 #: What lists the tables that a reader may read, at their door.
 _LISTED: Final[Mapping[Door, str]] = {
-    "local": "headwater ls lists the project's tables; whoever gives access says which you may read",
+    "local": "headwater ls lists the tables to the owner, and headwater access explain says why somebody doesn't see one",
     "postgres": "the catalog lists them",
     "flight": "the catalog lists them",
     "http": "GET /v1/tables lists them",

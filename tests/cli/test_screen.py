@@ -82,3 +82,4 @@ def test_figures_leave_out_what_is_nothing() -> None:
     assert figures({"rows_written": 1234, "size_bytes": 0, "rows_rejected": 2}) == "1,234 rows, 2 to quarantine"
     assert figures({}) == ""
     assert [plural(count, "row") for count in (0, 1, 1000)] == ["0 rows", "1 row", "1,000 rows"]
+    assert [plural(count, "batch", "batches") for count in (0, 1, 2)] == ["0 batches", "1 batch", "2 batches"]

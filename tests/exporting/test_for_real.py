@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from export_kit import Bench, customers, define, export
+from export_kit import SHOP, Bench, customers, define, export, write
 from places import (
     Endpoint,
     Place,
@@ -204,6 +204,22 @@ def test_every_act_about_dead_letters_and_every_look_stands_in_the_audit(shop: P
         told = [(one["principal"], one["action"], one["sql"], one["decision"]) for one in rows if one["action"] != "login"]
         assert told == [(who, action, said, "refused" if who == "eve" else "allowed") for who, _, action, said in acts]
         assert "no dead letter waits" in run_here(shop, "export", "dead", "retry", "crm", "nothing", expect=2).err
+        assert run_here(shop, "export", "dead", "drop", "crm").out == "no dead letter waits\n"
+
+
+def test_who_sees_a_part_of_the_table_decides_about_letters_and_reads_no_keys(shop: Path) -> None:
+    write(shop, {"policies/all.yaml": SHOP["policies/all.yaml"].replace("marts.*}", "marts.*, where: id > 5}")})
+    with postgres_place("id bigint PRIMARY KEY, name text, city text, CHECK (name <> 'n7')") as place:
+        define(shop, {"postgres": place.options})
+        run_here(shop, "export", "run")
+        run_here(shop, "user", "add", "boss", "--oidc", "--admin")
+        for user in ("crm_bot", "boss"):
+            env = {"HEADWATER_TOKEN": run_here(shop, "user", "token", user).out.strip()}
+            refused = run_here(shop, "export", "dead", "list", "crm", env=env, expect=1).err
+            assert f"{user} can't read the keys of marts.customers" in refused
+            assert "headwater export dead retry crm" in refused
+            assert "1 row will be tried again" in run_here(shop, "export", "dead", "retry", "crm", env=env).out
+            run_here(shop, "export", "run", env=env)
 
 
 def test_letters_whose_audit_cannot_be_written_stay_as_they_are(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ def test_deletes_may_be_ignored_or_forbidden(bench: Bench) -> None:
     bench.rows({1: ("Ada", None), 2: ("Bo", None)})
     bench.run()
     bench.rows({2: ("Bo", None)})
-    with pytest.raises(ExportRefused, match=r"1 rows of marts\.customers are gone"):
+    with pytest.raises(ExportRefused, match=r"1 row of marts\.customers is gone"):
         bench.run(export(deletes="fail"))
     assert bench.run(export(deletes="ignore")).status == "unchanged"
     assert sorted(bench.held()) == ["1", "2"]

@@ -50,6 +50,7 @@ def test_failing_rows_are_sampled_only_where_a_check_fails(connection: Connectio
     assert (ranged.failed, ranged.total, len(ranged.sample)) == (100, 1000, 5)
     assert all(json.loads(row)["id"] >= 900 for row in ranged.sample)
     assert ranged.message == "100 of 1,000 rows fail"
+    assert one(connection, ORDERS.sql, {"range": {"column": "id", "max": 998}}).message == "1 of 1,000 rows fails"
     assert (unique.failed, unique.total, len(unique.sample)) == (993, 1000, 5)
 
 

@@ -155,7 +155,7 @@ def test_too_many_rejects_stop_the_load_and_say_why_without_values(loads: Loads)
     source = source_of({"max_rejected": "10%", "columns": {"n": "bigint"}})
     with pytest.raises(TooManyRejected) as refused:
         loads.prepare(table(n=["1", "secret", "3"]), source)
-    assert refused.value.found == "1 times type: n is not BIGINT"
+    assert refused.value.found == "1 time type: n is not BIGINT"
     assert "secret" not in str(refused.value)
     assert loads.staged_files() == []
     loads.load(table(n=[str(i) for i in range(9)] + ["x"]), source)

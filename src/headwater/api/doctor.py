@@ -13,6 +13,7 @@ from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
 from headwater.orchestration.session import lake_config_of
 from headwater.project import LoadedProject
+from headwater.spec.counting import plural
 from headwater.storage import Inconsistency, Lake
 from headwater.storage.opening import OWNER_FILE
 from headwater.storage.torn import torn_columns
@@ -135,7 +136,7 @@ def _state(session: Session) -> Iterator[Finding]:
     known = store.known_runs({state.load.run_id for state in session.lake.state().tables.values() if state.load is not None})
     unknown = {state.load.run_id for state in session.lake.state().tables.values() if state.load is not None} - known
     if unknown:
-        said = f"the lake holds {len(unknown)} runs that the state doesn't know: the state was lost, or is an older copy"
+        said = f"the lake holds {plural(len(unknown), 'run')} that the state doesn't know: the state was lost, or is an older copy"
         yield Finding("state", "warning", said, "headwater run writes them down again; nothing is lost")
     for holder in store.held_leases(session.environment).values():
         if holder.is_alive is False:

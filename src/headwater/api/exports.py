@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headwater.api.users import Room, keyring_of
-from headwater.errors import ApprovalRefused, HeadwaterError, UsageError
+from headwater.errors import ApprovalRefused, HeadwaterError, TableNotFound, UsageError
 from headwater.project import LoadedProject
 from headwater.spec.counting import plural
 from headwater.spec.exports import Export
@@ -187,11 +187,21 @@ class Exports(Room):
     # -- dead letters ------------------------------------------------------------------------------------------------
 
     def dead(self, name: str) -> Sequence[DeadLetter]:
-        """Rows that the destination refused and that wait, the oldest first, each by its key. Raises TableNotFound for who may not see them."""
+        """Rows that the destination refused and that wait, the oldest first, each by its key. Raises ApprovalRefused for who may not see them."""
         session = self._session()
         export = self._loaded.export(name)
         caller = self._caller_for(export, deed="export dead list")
-        return session.lake.dead_letters_as(self._asking().access_of(caller, "export"), _known_as(export, session), export.table_name)
+        access = self._asking().access_of(caller, "export")
+        try:
+            return session.lake.dead_letters_as(access, _known_as(export, session), export.table_name)
+        except TableNotFound:
+            if session.lake.state().find(export.table_name) is None:
+                raise
+            raise ApprovalRefused(
+                f"{caller.name} can't read the keys of {export.table}: they don't see all of it",
+                expected="a grant of `export` on the whole table",
+                hint=f"headwater export dead retry {name}, or drop, shows no keys",
+            ) from None
 
     def retry_dead(self, name: str, *ids: str) -> int:
         """Lets refused rows (none named: all) be sent by the next run, as they are then; says how many."""

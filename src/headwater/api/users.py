@@ -23,6 +23,7 @@ from headwater.errors import (
 )
 from headwater.secrets import Keyring, resolve
 from headwater.spec._base import parse_duration
+from headwater.spec.counting import plural
 from headwater.spec.names import TableName
 
 if TYPE_CHECKING:
@@ -548,7 +549,7 @@ class AuditRoom(Room):
             more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
             raise AuditBroken(
                 "the audit isn't as it was written",
-                expected=f"one unbroken chain, holding the {found.anchors} heads that the lake keeps",
+                expected=f"one unbroken chain, holding the {plural(found.anchors, 'head')} that the lake keeps",
                 found=f"{first.message}{more}",
                 state="nothing was changed",
                 hint="keep a copy of the state store as it is (headwater backup DIR), then look at the rows named",

@@ -149,7 +149,7 @@ def access_review(
     said = f"{plural(found.uses, 'way')} of using rights in {plural(found.queries, 'audited statement')}"
     screen.note(f"{said}, decided again under the smaller policy: all the same")
     if found.not_replayed:
-        screen.note(f"{found.not_replayed} more aren't allowed any longer, or their tables are gone")
+        screen.note(f"{found.not_replayed} more {'is' if found.not_replayed == 1 else 'are'} not allowed any longer, or of tables that are gone")
 
 
 def add_to(access: typer.Typer) -> None:

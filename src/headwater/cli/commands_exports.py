@@ -63,7 +63,7 @@ def export_run(
 
     def tell(run: ExportRun) -> None:
         if screen.is_live:
-            screen.note(f"{run.name}: {run.acknowledged:,} of {run.batches:,} batches")
+            screen.note(f"{run.name}: {run.acknowledged:,} of {plural(run.batches, 'batch', 'batches')}")
 
     results = session.project.exports.run(*(names or ()), dry_run=dry_run, full=full, allow_deletes=allow_deletes, on_progress=tell)
     if json:
@@ -144,7 +144,7 @@ def dead_list(session: Session, name: NameArgument, json: JsonOption = False) ->
 def dead_retry(session: Session, name: NameArgument, ids: IdsArgument = None, json: JsonOption = False) -> None:
     """Let refused rows be sent by the next run, with the values they have then."""
     count = session.project.exports.retry_dead(name, *(ids or ()))
-    _say_count(name, count, json, "will be tried again", "sends them")
+    _say_count(name, count, json, "will be tried again", "tries again")
 
 
 def dead_drop(session: Session, name: NameArgument, ids: IdsArgument = None, json: JsonOption = False) -> None:
@@ -157,7 +157,7 @@ def _say_count(name: str, count: int, json: bool, what: str, next_step: str | No
     if json:
         screen.json({"export": name, "rows": count})
         return
-    screen.text(f"{plural(count, 'row')} {what}")
+    screen.text(f"{plural(count, 'row')} {what}" if count else "no dead letter waits")
     if next_step is not None and count:
         screen.next_commands([(f"headwater export run {name}", next_step)])
 

@@ -12,6 +12,7 @@ from headwater.cli import reports
 from headwater.cli.options import ExcludeOption, JsonOption, SelectionArgument, SelectOption, TableArgument, united
 from headwater.cli.screen import screen
 from headwater.cli.session import Session, command
+from headwater.spec.counting import plural
 
 PANEL = "The project"
 #: Where `schema --write` puts the schemas, within the project.
@@ -46,7 +47,7 @@ def init(
     from headwater.api import init as init_project
 
     written = init_project(directory, example=example)
-    screen.note(f"made {directory} with {len(written)} files; its README.md says what they are")
+    screen.note(f"made {directory} with {plural(len(written), 'file')}; its README.md says what they are")
     screen.next_commands(
         [
             (f"cd {directory}", ""),

@@ -66,8 +66,8 @@ def keys_rotate(
         if one.version is None:
             screen.note(f"{one.purpose}: wraps {plural(one.sealed_anew, 'key')}")
         else:
-            sealed = f", {plural(one.sealed_anew, 'value')} sealed anew" if one.sealed_anew else ""
-            screen.note(f"{one.purpose}: version {one.version}{sealed}")
+            anew = f", {plural(one.sealed_anew, 'value')} sealed anew" if one.sealed_anew else ""
+            screen.note(f"{one.purpose}: version {one.version}{anew}")
 
 
 def secrets_set(session: Session, name: Annotated[str, typer.Argument(metavar="NAME", help="What ${secret:NAME} says.", show_default=False)]) -> None:

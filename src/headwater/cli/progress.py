@@ -234,5 +234,5 @@ class _Live(_Display):
             if self._total:
                 waiting = max(0, self._computed - self._finished)
                 note = f", {waiting} more computed and to be committed" if waiting else ""
-                lines.append(Text(f"  {self._finished} of {self._total} tables{note}", style="dim"))
+                lines.append(Text(f"  {self._finished} of {plural(self._total, 'table')}{note}", style="dim"))
         return Group(*lines)

@@ -15,6 +15,7 @@ from headwater.errors import ExportRefused, ExportTakenOver, HeadwaterError, Tab
 from headwater.exporting.delivering import Delivery, Pace
 from headwater.project.problems import nearest
 from headwater.security.audited import Audited, Outcome
+from headwater.spec.counting import plural
 from headwater.spec.exports import FEW_DEAD, FEW_DELETES, Export
 from headwater.state.exports import ExportRun, ExportRuns, Refusal
 from headwater.storage import Access, Difference, ExportColumn, Lake, Progress, Refused, Rows, boundaries, read_sql
@@ -142,7 +143,7 @@ class _Run:
             was_broken_off = self._newest is not None and self._newest.status == "running"
             if not difference.changes and not comparison.has_rest and not was_broken_off:
                 comparison.keep_restated()
-                self._audit(0, f"nothing of {difference.rows} rows changed", targets)
+                self._audit(0, f"nothing of {plural(difference.rows, 'row')} changed", targets)
                 return replace(result, seconds=self._seconds)
             run = self._send(comparison, shape, snapshot, targets)
         return replace(
@@ -226,8 +227,9 @@ class _Run:
     def _refuse_vanished(self, difference: Difference) -> None:
         export = self._export
         if export.deletes == "fail" and difference.vanished:
+            verb = "is" if difference.vanished == 1 else "are"
             raise ExportRefused(
-                f"{difference.vanished:,} rows of {export.table} are gone, and `deletes: fail` forbids it",
+                f"{plural(difference.vanished, 'row')} of {export.table} {verb} gone, and `deletes: fail` forbids it",
                 state="nothing was sent",
                 hint="find out why; then set `deletes:` to delete or ignore",
             )
@@ -308,7 +310,7 @@ class _Run:
                 job.runs.acknowledge(replace(run, dead=run.dead + len(here)), here)
                 raise TooManyDead(
                     f"the destination of the export {run.name} refuses more rows than it may",
-                    expected=f"up to {most_dead:,} dead letters",
+                    expected=f"up to {plural(most_dead, 'dead letter')}",
                     found=refusal.reason,
                     state="what was acknowledged before stays so",
                     hint=f"headwater export dead list {run.name} says why",

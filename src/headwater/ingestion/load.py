@@ -17,6 +17,7 @@ from headwater.ingestion.cursor import advanced, bound, highest_sql
 from headwater.ingestion.definition import stream_definition
 from headwater.ingestion.dispositions import count_doubled_keys
 from headwater.sources import Connector, Reading, ReadRequest
+from headwater.spec.counting import plural
 from headwater.spec.names import FILE_COLUMN, TableName, quote
 from headwater.spec.sources import Source, Stream
 from headwater.spec.tables import Column
@@ -316,9 +317,9 @@ class _Load:
             f"SELECT reason, count(*) AS hw_rows FROM {rejects.relation} GROUP BY reason ORDER BY hw_rows DESC, reason LIMIT 5"
         ).fetchall()
         raise TooManyRejected(
-            f"{self.table}: {rejects.rows:,} of {rows:,} rows break the contract",
+            f"{self.table}: {rejects.rows:,} of {plural(rows, 'row')} {'breaks' if rejects.rows == 1 else 'break'} the contract",
             expected=expected,
-            found="; ".join(f"{count:,} times {reason}" for reason, count in top),
+            found="; ".join(f"{plural(count, 'time')} {reason}" for reason, count in top),
             state="nothing was loaded; the position is where it was",
             hint="correct the source or the stream's `columns`; raise `max_rejected` to load the rest and keep these rows in quarantine",
         )

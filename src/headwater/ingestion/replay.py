@@ -17,6 +17,7 @@ from headwater.ingestion.dispositions import equal, listed
 from headwater.ingestion.load import CanonicalTypes, staged_of
 from headwater.ingestion.reading import stopped_when_cancelled
 from headwater.sources.registry import connector_class
+from headwater.spec.counting import plural
 from headwater.spec.names import FILE_COLUMN, LOAD_ID_COLUMN, LOADED_AT_COLUMN, TableName, quote, quote_literal
 from headwater.spec.sources import SchemaContract, Source, Stream
 from headwater.storage.changes import LoadRecord, QuarantineClosing, Staged, TableChange, TableState
@@ -192,7 +193,7 @@ class _Replay:
         superseded = sum(len(closing.ids) for closing in closings if closing.state == "superseded")
         told = (
             (superseded, f"{superseded:,} closed as superseded, a newer row of the key being stored"),
-            (broken, f"{broken:,} rows still break the contract"),
+            (broken, f"{plural(broken, 'row')} still {'breaks' if broken == 1 else 'break'} the contract"),
         )
         record = LoadRecord(
             self.context.load_id,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from headwater.orchestration.events import Listener
 from headwater.orchestration.session import Session
 from headwater.orchestration.side_runs import side_run
+from headwater.spec.counting import plural
 from headwater.spec.names import TableName
 from headwater.spec.runs import RunSummary, TaskResult
 from headwater.storage import QuarantineClosing, TableChange
@@ -23,7 +24,7 @@ def drop_quarantined(session: Session, rows: Mapping[TableName, Sequence[str] | 
             waiting = session.lake.quarantine(table, ids=ids)
             if waiting:
                 closing = QuarantineClosing(tuple(row.id for row in waiting), "dropped")
-                record = run.load_record(table, "drop", note=f"{len(waiting):,} {'row' if len(waiting) == 1 else 'rows'} of quarantine dropped")
+                record = run.load_record(table, "drop", note=f"{plural(len(waiting), 'row')} of quarantine dropped")
                 token = run.lease.tokens[table]
                 changes[table] = TableChange(table, run.states[table].definition, record, token, closings=(closing,), publish="keep")
         notes = {table: change.load.note for table, change in changes.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from headwater.errors import HeadwaterError
 from headwater.orchestration.side_runs import SideRun
 from headwater.sources import ReadRequest, open_connector, resolved_stream
+from headwater.spec.counting import plural
 from headwater.spec.names import LOAD_ID_COLUMN, SYSTEM_SCHEMA, TableName, quote
 from headwater.storage import NEVER_PUBLISHED, LoadRecord, Position, Rejected, Staged, TableChange, TableState
 
@@ -31,7 +32,8 @@ def restored(run: SideRun, table: TableName, reason: str) -> TableChange:
         change = replace(change, position=Position(position), previous_position=state.position)
         return replace(change, load=replace(load, note="rows and position are those published: the next run reads the rest again"))
     rejected = _discarded_rows(run, state)
-    note = f"rows are those published; {rejected.rows:,} discarded rows wait in quarantine, since the source can't give them again"
+    waiting = f"{plural(rejected.rows, 'discarded row')} {'waits' if rejected.rows == 1 else 'wait'} in quarantine"
+    note = f"rows are those published; {waiting}: the source can't give these again"
     return replace(change, rejected=Rejected(rejected), load=replace(load, note=note, rows_rejected=rejected.rows))
 
 

@@ -15,6 +15,7 @@ from headwater.project.macros import Macro
 from headwater.project.models import ReadModel
 from headwater.project.problems import Report, nearest, nearest_table
 from headwater.spec.checks import Check, Expression, Query, Relationships
+from headwater.spec.counting import plural
 from headwater.spec.models import Model, ViewKind
 from headwater.spec.names import SYSTEM_SCHEMA, TableName
 from headwater.spec.sources import Source, Stream
@@ -86,7 +87,7 @@ class Linker:
         elif len(parts) > 2:
             guess = nearest_table(".".join(parts[-2:]), self._tables)
             self._report.add(
-                "unknown-table", f"{subject} reads {name}, a name of {len(parts)} parts", where, expected="schema.table", did_you_mean=guess
+                "unknown-table", f"{subject} reads {name}, a name of {plural(len(parts), 'part')}", where, expected="schema.table", did_you_mean=guess
             )
         else:
             self._report.add("unknown-table", f"{subject} reads {name}, and there is no such table", where, did_you_mean=self._nearest(name))

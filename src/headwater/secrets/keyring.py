@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from headwater.errors import KeyMissing, KeyRefused
 from headwater.secrets.masterkeys import KeyProvider, add_master_key, aes, forget_older_master_keys, master_file, open_provider, opened, write_private
+from headwater.spec.counting import plural
 from headwater.spec.project import KeysConfig
 
 Purpose = Literal["masks", "tokens", "state", "secrets", "backups", "audit"]
@@ -233,5 +234,5 @@ def _former_masks(project_dir: Path) -> bytes | None:
     except (OSError, ValueError) as error:
         raise KeyRefused(f"{_FORMER_MASKS} can't be read as a key", found=type(error).__name__, expected="64 hexadecimal digits") from None
     if len(key) < _KEY_BYTES:
-        raise KeyRefused(f"{_FORMER_MASKS} can't be read as a key", expected="64 hexadecimal digits", found=f"{len(key)} bytes")
+        raise KeyRefused(f"{_FORMER_MASKS} can't be read as a key", expected="64 hexadecimal digits", found=plural(len(key), "byte"))
     return key

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from headwater.errors import AuditUnwritable, StateError
 from headwater.security.audited import Audited, AuditHead, Outcome, noted_head, without_passwords
+from headwater.spec.counting import plural
 from headwater.state import StateStore
 from headwater.state import tables as t
 
@@ -342,7 +343,7 @@ class AuditLog:
             faults.add("forged", forged, f"the lake's hash of row {forged} isn't signed with a key of this project")
         for name in lost:
             last = max(anchor.seq for anchor in anchors if anchor.chain == name)
-            faults.add("lost", last, f"the lake knows of the audit {name} with {last} rows, which isn't in this store")
+            faults.add("lost", last, f"the lake knows of the audit {name} with {plural(last, 'row')}, which isn't in this store")
         previous, last_seq = (_genesis(chain.chain) if chain is not None else ""), 0
         count = 0
         for row in _all_rows(self._state):

@@ -16,6 +16,7 @@ from headwater.errors import HeadwaterError, Interrupted, SourceDataInvalid, Sou
 from headwater.sources.base import ConnectorBase
 from headwater.sources.connector import Batches, Capabilities, DiscoveredColumn, DiscoveredStream, Portion, Reading, ReadRequest
 from headwater.sources.relational import checked_query, cursor_conditions, split_name
+from headwater.spec.counting import plural
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.tables import storage_type
 
@@ -67,7 +68,7 @@ class DuckDbConnector(ConnectorBase):
 
     def check(self) -> str:
         count = self.run(f"SELECT count(*) FROM duckdb_tables() WHERE database_name = '{_SOURCE}' AND NOT internal").scalar()
-        return f"DuckDB file {self.path.name}, {count} tables readable"
+        return f"DuckDB file {self.path.name}, {plural(count, 'table')} readable"
 
     def discover(self) -> list[DiscoveredStream]:
         keys: dict[tuple[str, str], tuple[str, ...]] = {

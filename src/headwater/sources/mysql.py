@@ -19,6 +19,7 @@ from headwater.errors import HeadwaterError, SourceReadFailed, UsageError
 from headwater.sources.connector import DiscoveredStream
 from headwater.sources.relational import DatabaseConnector, SourceColumn
 from headwater.spec.addresses import is_this_machine
+from headwater.spec.counting import plural
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.sources import Stream
 
@@ -73,7 +74,7 @@ class MySqlConnector(DatabaseConnector):
         version = str(self.ask("SELECT version() AS v")[0][0])
         hidden = ", ".join(quote_literal(name) for name in _SYSTEM_SCHEMAS)
         count = self.ask(f"SELECT count(*) AS n FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN ({hidden})")[0][0]
-        return f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.split('-')[0]}, {count} tables readable"
+        return f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.split('-')[0]}, {plural(count, 'table')} readable"
 
     def discover(self) -> list[DiscoveredStream]:
         database = self.ask("SELECT database() AS d")[0][0]

@@ -24,6 +24,7 @@ from headwater.sources.base import unique_name
 from headwater.sources.connector import ConnectorContext, DiscoveredStream, Portion, Reading, ReadRequest, Scan
 from headwater.sources.relational import DatabaseConnector, SourceColumn, cursor_conditions, literal
 from headwater.spec.addresses import postgres_tls
+from headwater.spec.counting import plural
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.sources import Stream
 
@@ -120,7 +121,7 @@ class PostgresConnector(DatabaseConnector):
     def check(self) -> str:
         version = self.ask("SELECT current_setting('server_version') AS version")[0][0]
         rows = self.ask("SELECT count(*) AS n FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')")
-        return f"PostgreSQL {version.split()[0]}, {rows[0][0]} tables readable"
+        return f"PostgreSQL {version.split()[0]}, {plural(rows[0][0], 'table')} readable"
 
     def discover(self) -> list[DiscoveredStream]:
         schemas = self.settings.get("schemas")

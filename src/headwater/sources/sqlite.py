@@ -19,6 +19,7 @@ from headwater.errors import SourceDataInvalid, SourceReadFailed, SourceUnreacha
 from headwater.sources.connector import DiscoveredStream, ReadRequest, Scan
 from headwater.sources.relational import DatabaseConnector, SourceColumn
 from headwater.sources.text import sample_forms, suggested_types
+from headwater.spec.counting import plural
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.sources import Stream
 
@@ -76,7 +77,7 @@ class SqliteConnector(DatabaseConnector):
             (count,) = connection.execute(
                 "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
             ).fetchone()
-        return f"SQLite {sqlite3.sqlite_version}, {count} tables readable"
+        return f"SQLite {sqlite3.sqlite_version}, {plural(count, 'table')} readable"
 
     def discover(self) -> list[DiscoveredStream]:
         found = []

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
+from headwater.spec.counting import plural
+
 _UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -46,8 +48,7 @@ def format_duration(value: timedelta) -> str:
     seconds = value.total_seconds()
     for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds and seconds % size == 0:
-            count = int(seconds // size)
-            return f"{count} {word}{'s' if count != 1 else ''}"
+            return plural(int(seconds // size), word)
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + " s"
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 table`, `2 tables`, `1,000 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 table`, `2 tables`, `1,000 rows`; `nouns` where it isn't made with an s."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"

@@ -26,6 +26,7 @@ from headwater.errors import (
     StorageFull,
     UsageError,
 )
+from headwater.spec.counting import plural
 from headwater.spec.names import TableName, quote, quote_literal
 from headwater.spec.tables import Column
 from headwater.storage import boundaries
@@ -430,7 +431,7 @@ def _refuse_other_rows(change: TableChange, deleted: int) -> None:
     if counted is not None and counted != deleted:
         raise Fenced(
             f"the rows of {change.table} aren't those that this load counted",
-            expected=f"{counted:,} rows to replace",
+            expected=f"{plural(counted, 'row')} to replace",
             found=f"{deleted:,}",
             state="nothing was committed",
             hint="run again: the load then begins from the rows as they are",
@@ -481,4 +482,4 @@ def _refuse_twice(changes: Sequence[TableChange]) -> None:
 
 def _named(tables: Sequence[TableName]) -> str:
     shown = ", ".join(str(table) for table in tables[:3])
-    return shown if len(tables) <= 3 else f"{shown} and {len(tables) - 3} more tables"
+    return shown if len(tables) <= 3 else f"{shown} and {plural(len(tables) - 3, 'more table')}"

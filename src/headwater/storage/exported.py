@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from headwater.engine import Connection
 from headwater.errors import ExportKeyInvalid, ExportTakenOver, SqlBindError
+from headwater.spec.counting import plural
 from headwater.spec.names import EXPORTS_SCHEMA, quote, quote_literal
 from headwater.storage.commit import finish_commit
 from headwater.storage.core import Core, patiently, rollback
@@ -184,7 +185,7 @@ class Exported:
             raise ExportKeyInvalid(
                 f"the key of the export {self._name} doesn't tell its rows apart",
                 expected=f"each value of {', '.join(key)} once, and never null",
-                found=f"{empty:,} rows without it" if empty else f"{twice:,} values that several rows have",
+                found=f"{plural(empty, 'row')} without it" if empty else f"{plural(twice, 'value')} that several rows have",
                 state="nothing was sent",
                 hint="name columns under `key:` that identify a row for the export's principal; a masked column often doesn't",
             )

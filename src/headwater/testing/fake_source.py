@@ -18,6 +18,7 @@ from headwater.sources.connector import (
     Reading,
     ReadRequest,
 )
+from headwater.spec.counting import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +47,7 @@ class FakeSource:
 
     def check(self) -> str:
         self._reach()
-        return f"fake source, {len(self.tables)} tables"
+        return f"fake source, {plural(len(self.tables), 'table')}"
 
     def discover(self) -> list[DiscoveredStream]:
         self._reach()

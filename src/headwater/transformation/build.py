@@ -11,6 +11,7 @@ from typing import assert_never
 
 from headwater.engine import Connection, Workspace, parse_tree
 from headwater.errors import Interrupted, Location, ModelOutputInvalid, QueryError
+from headwater.spec.counting import plural
 from headwater.spec.lineage import Lineage
 from headwater.spec.models import IncrementalKind, Model, SnapshotKind, TableKind, ViewKind
 from headwater.spec.names import quote
@@ -255,7 +256,7 @@ def require_unique(connection: Connection, model: Model, key: tuple[str, ...], r
         raise ModelOutputInvalid(
             f"{model.name} gives several rows for one unique_key ({', '.join(key)})",
             expected="one row a key",
-            found=f"{doubled:,} key{'s' if doubled != 1 else ''} with more than one row",
+            found=f"{plural(doubled, 'key')} with more than one row",
             state="nothing was committed",
             hint="make the rows unique in the model's SQL, with QUALIFY row_number() OVER (..) = 1 for example",
         )

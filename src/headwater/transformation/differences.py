@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from headwater.spec.counting import plural
+
 Row = tuple[Any, ...]
 
 #: Rows told of each sort; the rest are counted.
@@ -32,9 +34,9 @@ def describe_differences(columns: Sequence[str], expected: Sequence[Row], actual
     lines += [f"not expected: {_row(columns, actual[j])}" for j in surplus[:_MOST]]
     more = sum(max(0, len(rows) - _MOST) for rows in (differing, left, surplus))
     if more:
-        lines.append(f".. and {more:,} more differences")
+        lines.append(f".. and {plural(more, 'more difference')}")
     if len(expected) != len(actual):
-        lines.append(f"expected {len(expected):,} row{'s' * (len(expected) != 1)}, found {len(actual):,}")
+        lines.append(f"expected {plural(len(expected), 'row')}, found {len(actual):,}")
     return "\n".join(lines)
 
 

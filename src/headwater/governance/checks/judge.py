@@ -16,6 +16,7 @@ from headwater.errors import QueryError, SqlBindError
 from headwater.governance.checks import compile as sql
 from headwater.spec._base import format_duration
 from headwater.spec.checks import Check, Expression, Fresh, Query, Relationships, Rows, Unique, Verdict
+from headwater.spec.counting import plural
 from headwater.spec.names import TableName, quote
 
 Resolve = Callable[[TableName], str | None]
@@ -126,7 +127,7 @@ def _verdict(subject: _Subject, check: Check, total: int, rows: int, failed: int
         case Rows(min=low, max=high):
             passed = (low is None or rows >= low) and (high is None or rows <= high)
             wanted = [f"{words} {bound:,}" for words, bound in (("at least", low), ("at most", high)) if bound is not None]
-            message = "" if passed else f"{rows:,} rows; expected {' and '.join(wanted)}"
+            message = "" if passed else f"{plural(rows, 'row')}; expected {' and '.join(wanted)}"
             return Verdict(check.label, check.type, check.severity, passed, None, rows, message=message)
         case Unique():
             total, failed = subject.run(check, sql.count_doubled(check, subject.relation_sql, subject.staged_relation))[0]
@@ -142,7 +143,7 @@ def _verdict(subject: _Subject, check: Check, total: int, rows: int, failed: int
             sampling = sql.sample_failing(sql.failing_condition(check) or "FALSE", subject.row_wise_sql, SAMPLE_ROWS)
     assert failed is not None
     passed = failed <= check.tolerance * total if check.tolerance else failed == 0
-    message = f"{failed:,} of {total:,} rows fail" if failed else ""
+    message = f"{failed:,} of {plural(total, 'row')} {'fails' if failed == 1 else 'fail'}" if failed else ""
     sample = () if passed else subject.sample(check, sampling)
     return Verdict(check.label, check.type, check.severity, passed, failed, total, check.tolerance, message, sample)
 

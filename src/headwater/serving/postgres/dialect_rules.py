@@ -108,8 +108,6 @@ NODES: Final = frozenset(
         "Atan",
         "Atan2",
         "Cbrt",
-        "CurrentTimestamp",
-        "CurrentDate",
         "Left",
         "Right",
         "PercentileCont",

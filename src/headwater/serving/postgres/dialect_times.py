@@ -210,7 +210,21 @@ def _read_time(type: str) -> Rule:
     return rule
 
 
+def _called_as(name: str, type: str) -> Rule:
+    """Without parentheses DuckDB takes it for a column of the answer, where one is called so."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        no_more(node)
+        made = exp.Anonymous(this=name)
+        made.type = exp.DataType.build(type)
+        return made
+
+    return rule
+
+
 TIME_RULES: Final[dict[str, Rule]] = {
+    "CurrentTimestamp": _called_as("NOW", "timestamptz"),
+    "CurrentDate": _called_as("TODAY", "date"),
     "Extract": _extract,
     "TimestampTrunc": _truncate,
     "Interval": _interval,

@@ -26,7 +26,11 @@ def output_name(item: exp.Expr) -> str | None:
     if isinstance(inner, (exp.Alias, exp.Star, exp.Column, exp.Aliases)):
         return None
     while isinstance(inner, (exp.Paren, exp.Filter, exp.Window, exp.WithinGroup, exp.Collate, exp.IgnoreNulls, exp.RespectNulls)):
+        if _called(inner) is not None:
+            return _called(inner)
         inner = inner.this
+    if _called(inner) is not None:
+        return _called(inner)
     if isinstance(inner, (exp.Cast, exp.Bracket)):
         of = inner.this
         while isinstance(of, (exp.Cast, exp.Paren)):
@@ -61,6 +65,8 @@ def output_name(item: exp.Expr) -> str | None:
         return "interval"
     if isinstance(inner, exp.AtTimeZone):
         return "timezone"
+    if isinstance(inner, exp.Trim):
+        return {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(inner.args.get("position") or "").upper(), "btrim")
     if isinstance(inner, exp.Anonymous):
         return str(inner.name).lower().removeprefix(KEPT_NAME)
     if isinstance(inner, (exp.Corr, exp.CovarPop, exp.CovarSamp)):
@@ -68,6 +74,11 @@ def output_name(item: exp.Expr) -> str | None:
     if isinstance(inner, exp.Func) and not isinstance(inner, (exp.And, exp.Or, exp.Not, exp.Binary)):
         return FUNCTION_NAMES.get(type(inner).__name__, inner.sql_name().lower())
     return "?column?"
+
+
+def _called(node: exp.Expr) -> str | None:
+    """What a function was called, where that is marked."""
+    return next((one.removeprefix(CALLED) for one in node.comments or () if one.startswith(CALLED)), None)
 
 
 def _type_name(cast: exp.Cast) -> str:
@@ -89,6 +100,10 @@ _CAST_NAMES: Final = {
 }
 #: Put before names of functions that sqlglot would take for others (`date_part` for `extract`).
 KEPT_NAME: Final = "hw_kept_"
+#: Begins a comment behind the name of a function of `SYNONYMS`, which says that name.
+CALLED: Final = "hw_called:"
+#: Functions that sqlglot reads as others of the same meaning: their columns are called as they are.
+SYNONYMS: Final = frozenset({"substr", "char_length", "character_length", "mod", "ceiling", "strpos", "var_samp", "now"})
 FUNCTION_NAMES: Final = {
     "Explode": "unnest",
     "JSONArrayAgg": "json_agg",
@@ -116,8 +131,7 @@ FUNCTION_NAMES: Final = {
     "StddevSamp": "stddev_samp",
     "ApproxDistinct": "approx_distinct",
     "Substring": "substring",
-    "Trim": "btrim",
-    "CurrentTimestamp": "now",
+    "CurrentTimestamp": "current_timestamp",
     "ArrayToString": "array_to_string",
     "StringToArray": "string_to_array",
     "Rand": "random",

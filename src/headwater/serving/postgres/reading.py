@@ -8,7 +8,7 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 
-from headwater.serving.postgres.output_names import KEPT_NAME
+from headwater.serving.postgres.output_names import CALLED, KEPT_NAME, SYNONYMS
 from headwater.serving.postgres.statements import tokens
 
 _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
@@ -27,8 +27,8 @@ def read_postgres(sql: str) -> list[exp.Expr | None]:
 
 
 def _plain(sql: str) -> str:
-    """The text with those functions marked that sqlglot reads as others, whose name or type would be lost; with a space behind each parameter, as
-    `$1,$` would begin a dollar quote; and with dollar quotes as plain strings."""
+    """The text with those functions marked that sqlglot reads as others, whose name or type would be lost, by another name or by a comment; with a
+    space behind each parameter, as `$1,$` would begin a dollar quote; and with dollar quotes as plain strings."""
     found = tokens(sql)
     following = [word for _, word, _ in found[1:]] + [""]
     parts: list[str] = []
@@ -44,6 +44,8 @@ def _plain(sql: str) -> str:
             parts.append(f"'{text}'")
             continue
         parts.append(word)
+        if kind == "word" and following[place] == "(" and word.lower() in SYNONYMS:
+            parts.append(f"/*{CALLED}{word.lower()}*/")
         if kind == "number" and place and found[place - 1][1:] == ("$", at - 1):
             parts.append(" ")
     parts.append(sql[last:])

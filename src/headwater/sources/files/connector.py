@@ -21,6 +21,7 @@ from headwater.sources.files.plan import ONE_COLUMN, FilePlan, Planned
 from headwater.sources.files.typed import plan_excel, plan_parquet
 from headwater.sources.files.unpacking import ReadableFile, Unpacker, copy_blob_sql, without_packing
 from headwater.sources.text import sample_forms
+from headwater.spec.counting import plural
 from headwater.spec.names import FILE_COLUMN, quote, quote_literal
 from headwater.spec.sources import Stream
 
@@ -66,7 +67,7 @@ class FilesConnector(ConnectorBase):
         if is_s3(base):
             self._prepare_s3(base)
             found = list_s3(_joined(base, "*"), self._rows)
-            return f"{base}: {len(found)} objects at the top"
+            return f"{base}: {plural(len(found), 'object')} at the top"
         if is_web(base):
             return f"{base} answers" if _look_at_url(base) else ""
         folder = self._local(base)
@@ -133,7 +134,7 @@ class FilesConnector(ConnectorBase):
             position={file.key: dict(file.stamp) for file in chosen},
             is_delta=not is_whole,
             replaced_files=replaced,
-            note=f"{len(chosen)} of {len(files)} files" + ("" if portions else ", all empty"),
+            note=f"{len(chosen)} of {plural(len(files), 'file')}" + ("" if portions else ", all empty"),
         )
 
     # -- finding ---------------------------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ class FilesConnector(ConnectorBase):
 def _none_new(files: int) -> str:
     if files == 1:
         return "1 file, neither new nor changed"
-    return f"{files:,} files, none new or changed" if files else "no file matches"
+    return f"{plural(files, 'file')}, none new or changed" if files else "no file matches"
 
 
 def _told_apart(name: str, folder: str, times: Mapping[str, int], taken: set[str]) -> str:

@@ -28,6 +28,7 @@ from headwater.errors import (
 from headwater.security import decide
 from headwater.security.audited import Audited, Outcome
 from headwater.security.tokenizing import COUNTER, FUNCTION, detokenizing_macros
+from headwater.spec.counting import plural
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action
 from headwater.storage.changes import Definition, TableState
@@ -180,7 +181,7 @@ class _Guarded(Guard):
         self._query.rows += rows
         self._bytes += size_bytes
         if self._limits.rows is not None and self._query.rows > self._limits.rows:
-            raise LimitExceeded("the query gives more rows than its reader's roles allow", expected=f"up to {self._limits.rows:,} rows")
+            raise LimitExceeded("the query gives more rows than its reader's roles allow", expected=f"up to {plural(self._limits.rows, 'row')}")
         if self._limits.bytes is not None and self._bytes > self._limits.bytes:
             raise LimitExceeded("the query gives more data than its reader's roles allow", expected=f"up to {self._limits.bytes:,} bytes")
 
@@ -363,14 +364,14 @@ class Door:
         guard.check_time()
         given = len(parameters)
         if given != len(plan.parameters):
-            raise UsageError("a query is given a value for each of its parameters", expected=f"{len(plan.parameters)} values", found=str(given))
+            raise UsageError("a query is given a value for each of its parameters", expected=plural(len(plan.parameters), "value"), found=str(given))
         if not given:
             return connection.execute(sql)
         return connection.execute_bound(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
 
     def detokenize(self, access: Access, tokens: Sequence[str]) -> list[str | None]:
         """See `Lake.detokenize`."""
-        query = _Query(access, f"{FUNCTION} {len(tokens)} tokens", time.monotonic(), action=FUNCTION)
+        query = _Query(access, f"{FUNCTION} {plural(len(tokens), 'token')}", time.monotonic(), action=FUNCTION)
         failure: HeadwaterError | None = None
         place = self._place(query)
         try:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from headwater.engine import Connection
 from headwater.errors import ModelOutputInvalid
+from headwater.spec.counting import plural
 from headwater.spec.models import Model, SnapshotKind
 from headwater.spec.names import quote, quote_literal
 from headwater.spec.tables import Column, storage_type
@@ -79,7 +80,7 @@ def _require_sound(connection: Connection, model: Model, kind: SnapshotKind, row
         raise ModelOutputInvalid(
             f"{model.name} gives several rows for one key ({', '.join(kind.key)})",
             expected="one row a key: the rows as they are now",
-            found=f"{doubled:,} key{'s' if doubled != 1 else ''} with more than one row",
+            found=f"{plural(doubled, 'key')} with more than one row",
             state="the snapshot is unchanged",
             hint="make the rows unique in the model's SQL, with QUALIFY row_number() OVER (..) = 1 for example",
         )
@@ -89,7 +90,7 @@ def _require_sound(connection: Connection, model: Model, kind: SnapshotKind, row
     if missing:
         raise ModelOutputInvalid(
             f"{model.name} gives rows whose {kind.updated_at!r} is null",
-            found=f"{missing:,} row{'s' if missing != 1 else ''}",
+            found=plural(missing, "row"),
             state="the snapshot is unchanged",
             hint="fill it with coalesce(..), or compare columns instead (check: [..])",
         )

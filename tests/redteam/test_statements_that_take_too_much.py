@@ -84,7 +84,7 @@ def test_an_answer_has_so_many_columns_at_most(lake: Lake) -> None:
         "SELECT json_serialize_sql('SELECT 1') FROM pg_class",
         "SELECT write_log('x') FROM pg_class",
         "SELECT relname || 'x' AS r, md5(error('x')) FROM pg_class WHERE stats(relname) IS NOT NULL",
-        "SELECT md5(md5(repeat('x', 5000)) || repeat('x', 1000)) FROM pg_class, range(100000000)",
+        "SELECT md5(md5(repeat('x', 5000)) || repeat('x', 1000)) FROM pg_class, generate_series(1, 100000000)",
     ],
 )
 def test_the_catalog_has_no_functions_but_those_that_readers_have(url: str, sql: str) -> None:
@@ -92,16 +92,16 @@ def test_the_catalog_has_no_functions_but_those_that_readers_have(url: str, sql:
         started = time.monotonic()
         with pytest.raises(psycopg.Error) as caught:
             connection.execute(sql.encode())
-        assert caught.value.sqlstate == "42883", caught.value
+        assert caught.value.sqlstate in ("42883", "0A000"), caught.value
         assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
     ("sql", "state"),
     [
-        ("SELECT count(*) FROM pg_class a, range(1000000000000) r(i)", "57014"),
+        ("SELECT count(*) FROM pg_class a, generate_series(1, 1000000000000) r(i)", "57014"),
         ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r, pg_class", "57014"),
-        ("SELECT md5(i::text), md5(i::text), relname FROM pg_class, range(100000000) r(i)", "54000"),
+        ("SELECT md5(i::text), md5(i::text), relname FROM pg_class, generate_series(1, 100000000) r(i)", "54000"),
     ],
 )
 def test_a_question_to_the_catalog_ends_by_itself(url: str, sql: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:

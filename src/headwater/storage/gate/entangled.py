@@ -27,7 +27,9 @@ def refuse_entangled(node: Node) -> None:
         elif isinstance(value, dict):
             if str(value.get("type", "")).endswith("_NODE"):
                 depth = 0
-            elif value.get("class", "CONSTANT") != "CONSTANT":
+            elif value.get("class") == "CONSTANT":
+                continue
+            elif "class" in value:
                 depth += 1
                 found += depth * depth
                 subqueries += value["class"] == "SUBQUERY"

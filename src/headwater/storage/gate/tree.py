@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from headwater.spec.names import quote_literal
 Node = dict[str, Any]
 
 _NOWHERE: Final = 18446744073709551615
+#: Where a node stands in its text, in a tree's JSON; within a string its quotes would have backslashes.
+_PLACE: Final = re.compile(r'"query_location": \d+')
 _TRUE: Final[Node] = {"type": {"id": "BOOLEAN", "type_info": None}, "is_null": False, "value": True}
 _FALSE: Final[Node] = {**_TRUE, "value": False}
 EMPTY_SELECT: Final[Node] = {
@@ -90,9 +93,15 @@ def to_sql(node: Node, parameters: object = ()) -> str | None:
 def _written(node: Node, parameters: object) -> str | None:
     (text,) = unparse_trees([json.dumps(statement(node, parameters))])
     again = parse_tree(text, keep=False)
-    if again is None or len(again["statements"]) != 1 or _plain(again["statements"][0]["node"]) != _plain(node):
+    if again is None or len(again["statements"]) != 1 or not _are_alike(again["statements"][0]["node"], node):
         return None
     return text
+
+
+def _are_alike(one: Node, other: Node) -> bool:
+    """As texts they are compared in a tenth of the time, where nothing is written otherwise."""
+    without_places = (_PLACE.sub("", json.dumps(node)) for node in (one, other))
+    return next(without_places) == next(without_places) or _plain(one) == _plain(other)
 
 
 def _with_doubles_as_casts(value: Any) -> Any:

@@ -234,6 +234,7 @@ def test_an_export_is_a_run_of_who_ran_it(guarded: tuple[Path, dict[str, str]], 
         hw(folder, "export", "run", "countries", env={"HEADWATER_TOKEN": tokens[name]} if name else {})
         run = hw(folder, "history", "latest", "--json").json
         assert (run["command"], run["principal"]) == ("export", principal)
+        assert f"by {principal}" in hw(folder, "history", "latest").out
 
 
 def test_tables_that_are_published_together_take_a_right_on_each(guarded: tuple[Path, dict[str, str]], hw: Any) -> None:

@@ -28,6 +28,7 @@ BEFORE = (
     "PREPARE p (int) AS ",
     "EXECUTE p; FETCH 1 FROM c; ",
     "SELECT 'it's 1; ",
+    "SELECT 1 -- it's\r;",
     "SELECT nope FROM m.orders WHERE a = 'x'\n",
 )
 SETS = (

@@ -59,6 +59,14 @@ def _psql(server: Server, *commands: str) -> str:
     return done.stdout
 
 
+def test_psql_is_told_where_passwords_are_changed(server: Server) -> None:
+    environment = {"PGPASSWORD": "pencil", "PATH": os.environ["PATH"]}
+    command = [require_program("psql"), "-X", "-h", "127.0.0.1", "-p", str(server.port), "-U", "robot", "shop", "-c", r"\password"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, input="n3w\nn3w\n", start_new_session=True)
+    assert "passwords and roles aren't changed in SQL" in done.stderr
+    assert "headwater user passwd" in done.stderr
+
+
 def test_psql_lists_and_describes_what_there_is(server: Server) -> None:
     shown = _psql(server, r"\dt", r"\dv", r"\dn", r"\l", r"\du", r"\d shop.orders", r"\d+ customers", r"\di", r"\dp", r"\df", r"\dx")
     for line in (

@@ -442,6 +442,8 @@ def test_a_time_zone_of_the_client_is_told_to_be_utc(service: PlainService) -> N
     [
         ("ALTER USER robot PASSWORD 'x'", "passwords and roles aren't changed in SQL"),
         ("ALTER ROLE robot SET timezone = 'UTC'", "passwords and roles aren't changed in SQL"),
+        ("CREATE ROLE bob LOGIN PASSWORD 'x'", "passwords and roles aren't changed in SQL"),
+        ("DROP USER robot", "passwords and roles aren't changed in SQL"),
         ("SELECT 'foo'::pg_catalog.regproc::pg_catalog.oid", 'function "foo" does not exist'),
     ],
 )

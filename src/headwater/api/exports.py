@@ -61,9 +61,11 @@ class Exports(Room):
 
     def list(self) -> list[ListedExport]:
         """All exports that the caller may run, by name. Touches neither lake nor state, but to know who that is."""
-        caller = self._who_calls()
-        found = sorted((one for one in self._loaded.exports.values() if _may_run(caller, one)), key=lambda export: export.name)
+        found = self._all_of(self._who_calls())
         return [ListedExport(one.name, one.table_name, one.as_, one.to, one.path, one.description) for one in found]
+
+    def _all_of(self, caller: Principal) -> Sequence[Export]:
+        return sorted((one for one in self._loaded.exports.values() if _may_run(caller, one)), key=lambda export: export.name)
 
     def run(
         self,
@@ -78,7 +80,7 @@ class Exports(Room):
         `dry_run` compares and looks at the destination, and sends nothing. `full` sends every row, whatever was acknowledged. `allow_deletes`
         lets more rows be deleted than `max_deletes`. Raises UnknownSelection, and what keeps the first from beginning.
         """
-        exports = [self._loaded.export(name) for name in dict.fromkeys(names)] or [self._loaded.exports[one.name] for one in self.list()]
+        exports = [self._loaded.export(name) for name in dict.fromkeys(names)] or self._all_of(self._who_calls())
         results = []
         for export in exports:
             try:
@@ -154,8 +156,9 @@ class Exports(Room):
 
         session = self._session()
         runs = ExportRuns(session.state, self._loaded.environment)
-        wanted = [self._loaded.export(name) for name in names] or [self._loaded.exports[one.name] for one in self.list()]
-        caller = self._caller_for(*wanted, deed="export status", action="look")
+        named = [self._loaded.export(name) for name in names]
+        caller = self._caller_for(*named, deed="export status", action="look")
+        wanted = named or self._all_of(caller)
         self._note_look(session.state, caller, f"export status {' '.join(one.name for one in wanted)}".rstrip())
         found = []
         for one in wanted:

@@ -115,7 +115,8 @@ def _commit(run: RunSummary) -> str:
 
 def _who(run: RunSummary) -> str:
     """The user whose token it was; else the name that git has."""
-    return run.principal if run.principal not in (None, OWNER_NAME) else run.author or "unknown"
+    named = run.principal if run.principal != OWNER_NAME else None
+    return named or run.author or run.principal or "unknown"
 
 
 def print_run(run: RunSummary) -> None:

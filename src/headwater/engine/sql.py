@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from headwater.engine.failures import translated
 from headwater.errors import SqlSyntaxError
 from headwater.spec.names import quote_literal
 from headwater.spec.tables import Column
+
+# sqlglot's warnings repeat the statement, with all that stands in it
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)

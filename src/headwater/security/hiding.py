@@ -49,7 +49,7 @@ _PIECE: Final = re.compile(
 )
 #: What stands in each kind, behind its first mark, and the mark that ends it.
 _BODIES: Final = {
-    "line": re.compile(r"[^\n]*+()"),
+    "line": re.compile(r"[^\r\n]*+()"),
     "escaped": re.compile(r"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+(')?", re.DOTALL),
     "string": re.compile(r"[^']*+(?:''[^']*+)*+(')?"),
     "quoted": re.compile(r'[^"]*+(?:""[^"]*+)*+(")?'),

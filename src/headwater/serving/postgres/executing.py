@@ -142,8 +142,9 @@ class Session:
             return Prepared(sql, word)
         if word in _SESSION_WORDS:
             return Prepared(sql, word, (), None, None, self._columns_of(word, sql) if is_described else None)
-        if words.accept("alter", "user") or words.accept("alter", "role"):
-            raise WireError("0A000", "passwords and roles aren't changed in SQL", hint="headwater user passwd changes a password.")
+        if any(words.accept(verb, noun) for verb in ("alter", "create", "drop") for noun in ("user", "role", "group")):
+            hint = "headwater user passwd changes a password, user add makes a user."
+            raise WireError("0A000", "passwords and roles aren't changed in SQL", hint=hint)
         if word not in _QUERIES and self.settings.show("headwater.dialect") == "postgres":
             raise WireError("25006", f"cannot execute {word.upper()} here", hint="Tables change by headwater run alone; here they are read.")
         query = translate(sql, replace(self._context(), oids=tuple(oids)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 import sqlglot
@@ -13,9 +12,6 @@ from headwater.serving.postgres.statements import tokens
 
 _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
 
-
-# its warnings repeat the statement, with all that stands in it; who sent that is told of a refusal
-logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 #: Tables of one query whose names are looked for.
 MOST_TABLES: Final = 1000

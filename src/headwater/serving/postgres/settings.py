@@ -50,6 +50,7 @@ _DEFAULTS: Final = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "row_security": "on",
+    "password_encryption": "scram-sha-256",
     "escape_string_warning": "on",
     "backslash_quote": "safe_encoding",
     "synchronize_seqscans": "on",

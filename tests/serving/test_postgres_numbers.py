@@ -118,8 +118,26 @@ def test_shares_and_averages_are_the_same(both: Both, sql: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT sum(big) % 0.7, (sum(price) % 0.007)::text, (1.555 % 1::numeric(38,2))::text, mod(sum(price), 0.07), sum(big) % 7 FROM {s}.facts",
+        "SELECT id, price % 0.7, price % 7, big % 0.7, id % 2.5, price % id, (price * 0.001) % 0.0007, -price % 0.3 FROM {s}.facts ORDER BY id",
+        "SELECT id, (price * 2.50) % 7, (price * price) % 0.001, (big::numeric * 1000) % 0.0003, price / 3 % 0.5 FROM {s}.facts ORDER BY id",
+        "SELECT sum(price) % sum(id), sum(price) % nullif(sum(id), 0), -sum(price) % 0.3 FROM {s}.facts",
+        "SELECT sum(price) % (sum(id) - sum(id)) FROM {s}.facts",
+    ],
+)
+def test_remainders_have_all_digits(both: Both, sql: str) -> None:
+    difference, is_answered = _difference(both, sql.replace("{s}", SCHEMA))
+    assert difference is None
+    assert is_answered
+
+
+@pytest.mark.parametrize(
     "expression",
     [
+        "stddev(id) / 3",
+        "(var_pop(price) / 3)::text",
         "(price / 3 + 1)::text",
         "avg(price)::text || 'x' || coalesce(avg(price), 0)::text",
         "(price / 3) * (price / 7)",

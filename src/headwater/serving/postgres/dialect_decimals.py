@@ -23,6 +23,8 @@ MOST_DIGITS: Final = 38
 INEXACT_WIDTH: Final = 37
 #: Digits behind the point of a quotient.
 QUOTIENT_SCALE: Final = 20
+#: Digits behind the point of a deviation or a variance.
+DEVIATION_SCALE: Final = 15
 _NUMBERS: Final = INTEGERS | DECIMALS | FLOATS
 _LARGEST: Final = frozenset({_T.INT128, _T.UINT128, _T.UBIGINT})
 
@@ -175,6 +177,15 @@ def _nullif(annotator: Any, node: exp.Expr) -> exp.Expr:
     return _set(annotator, node, nullif_type(of, other) if of is not None and other is not None else of)
 
 
+def _cast(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """To numeric without a scale: that of what is cast."""
+    of, to = node.this.type, node.args["to"]
+    is_bare = isinstance(to, exp.DataType) and to.this in DECIMALS and not to.expressions
+    if not is_bare or of is None or scale_of(of) is None:
+        return _set(annotator, node, None)
+    return _set(annotator, node, decimal(0) if of.this in INTEGERS else of)
+
+
 def _case(annotator: Any, node: exp.Expr) -> exp.Expr:
     values = [branch.args["true"] for branch in node.args["ifs"]] + ([node.args["default"]] if node.args.get("default") else [])
     given = [one.type for one in values if not isinstance(one, exp.Null) and one.type is not None]
@@ -234,7 +245,7 @@ def _avg(annotator: Any, node: exp.Expr) -> exp.Expr:
 
 def _deviation(annotator: Any, node: exp.Expr) -> exp.Expr:
     of = node.this.type
-    return _set(annotator, node, decimal(15, is_exact=False) if of is not None and of.this in INTEGERS | DECIMALS else None)
+    return _set(annotator, node, decimal(DEVIATION_SCALE, is_exact=False) if of is not None and of.this in INTEGERS | DECIMALS else None)
 
 
 _SCALES: Final = {"second": 6, "epoch": 6, "milliseconds": 3}
@@ -303,6 +314,7 @@ _ANNOTATORS: Final[dict[type[exp.Expr], Annotator]] = {
     **dict.fromkeys((exp.Lag, exp.Lead), _chosen("this", "default")),
     exp.If: _chosen("true", "false"),
     exp.Case: _case,
+    exp.Cast: _cast,
     **dict.fromkeys((exp.Round, exp.Trunc), _rounded),
     **dict.fromkeys((exp.Ceil, exp.Floor, exp.Sign), _whole),
     exp.Sum: _sum,

@@ -9,7 +9,8 @@ from typing import Final
 from sqlglot import exp
 
 from headwater.serving.postgres.dialect_decimals import (
-    QUOTIENT_SCALE,
+    DEVIATION_SCALE,
+    MOST_DIGITS,
     added_up,
     arithmetic_type,
     decimal,
@@ -35,7 +36,7 @@ from headwater.serving.postgres.dialect_kinds import (
     of_kind,
     typed,
 )
-from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text
+from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text, remainder
 from headwater.serving.postgres.dialect_written import bound, holds, sql_of, written
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.trees import put_in_place
@@ -103,8 +104,8 @@ def _div(node: exp.Expr) -> exp.Expr:
 
 
 def _refuse_divided(*operands: exp.Expr) -> None:
-    """Postgres divides what was divided already to as many digits as that value has, which its type here doesn't tell."""
-    if any(of_kind(one, DECIMALS) and not is_exact(one.type) and (scale_of(one.type) or 0) >= QUOTIENT_SCALE for one in operands):
+    """Postgres divides what was divided already, and a deviation, to as many digits as that value has, which its type here doesn't tell."""
+    if any(of_kind(one, DECIMALS) and not is_exact(one.type) and (scale_of(one.type) or 0) >= DEVIATION_SCALE for one in operands):
         raise Refused("a division or an average of what was divided already; round that first, or cast it: numeric(18,6), double precision")
 
 
@@ -128,9 +129,16 @@ def _wrapped(node: exp.Expr) -> exp.Expr:
 
 
 def _mod(node: exp.Expr) -> exp.Expr:
-    if of_kind(node.this, FLOATS) or of_kind(node.args["expression"], FLOATS):
+    left, right = node.this, node.args["expression"]
+    if of_kind(left, FLOATS) or of_kind(right, FLOATS):
         raise Refused("the operator % and mod don't exist for double precision; cast to numeric(18,6)")
-    node.set("expression", _wrapped(_divisor(node.args["expression"])))
+    divisor = _divisor(right)
+    if any(of_kind(one, DECIMALS) or one.meta.get("is_numeric") for one in (left, right)):
+        divisor.type = right.type
+        made = remainder(left, divisor)
+        if made is not None:
+            return made
+    node.set("expression", _wrapped(divisor))
     return _retyped(node)
 
 
@@ -180,15 +188,15 @@ def _avg(node: exp.Expr) -> exp.Expr:
 
 
 def _deviation(node: exp.Expr) -> exp.Expr:
-    """Of integers and numerics a numeric too, with the 15 digits that a double has."""
+    """Of integers and numerics a numeric too, with as many digits as a double has."""
     if not is_known(node.this):
         raise Refused(f"{node.key} of something whose type isn't known; cast it")
     if not of_kind(node.this, INTEGERS | DECIMALS):
         return node
-    node.type = decimal(15, is_exact=False)
+    node.type = decimal(DEVIATION_SCALE, is_exact=False)
 
     def as_numeric(whole: exp.Expr) -> exp.Expr:
-        made = typed(_digits_of_double(whole), "decimal(38,15)")
+        made = typed(_digits_of_double(whole), f"decimal({MOST_DIGITS},{DEVIATION_SCALE})")
         made.type = node.type
         return made
 

@@ -43,6 +43,7 @@ CREATE TABLE {s}.facts (id integer, small smallint, big bigint, price numeric(10
   "at" timestamp, flag boolean, customer integer);
 CREATE TABLE {s}.customers (id integer, name varchar, country varchar, since date);
 CREATE TABLE {s}.odd (id integer, ratio double precision, name varchar, price numeric(10,2));
+CREATE TABLE {s}.singles (id integer, small smallint, big bigint, price numeric(10,2), rate real, other real);
 CREATE TABLE {s}.printed (id integer, small smallint, value numeric(18,3));
 CREATE TABLE {s}.spans (id integer, later timestamp, earlier timestamp, day date, word varchar);
 """
@@ -123,6 +124,12 @@ def _odd_rows() -> list[tuple[Any, ...]]:
     return [(number, one, _WORDS[number % len(_WORDS)], Decimal(pick.randint(-99_999, 99_999)) / 100) for number, one in enumerate(kept)]
 
 
+def _single_rows() -> list[tuple[Any, ...]]:
+    """Numbers of single precision, and whole ones near the ends of their types."""
+    rates = (0.1, 2.5, 16777216.0, -0.3, None, 0.0, 1e-6, 353.19)
+    return [(n, (32767, -3, 0, None)[n % 4], 10**17 + n, Decimal(n * 777) / 100, rates[n % 8], n / 7) for n in range(24)]
+
+
 def _span_rows() -> list[tuple[Any, ...]]:
     """Pairs of times, the ends of months and leap days among them; words of few letters."""
     pick = random.Random(13)
@@ -158,7 +165,8 @@ def both() -> Iterator[Both]:
                 real.execute(statement)
                 connection.execute(statement)
             printed = [(number, None if number == 4 else number * 31 - 150, Decimal(value)) for number, value in enumerate(VALUES)]
-            for table, rows in (("facts", facts), ("customers", customers), ("odd", _odd_rows()), ("printed", printed), ("spans", _span_rows())):
+            made = {"odd": _odd_rows(), "singles": _single_rows(), "printed": printed, "spans": _span_rows()}
+            for table, rows in {"facts": facts, "customers": customers, **made}.items():
                 marks = ", ".join(["%s"] * len(rows[0]))
                 real.cursor().executemany(f"INSERT INTO {SCHEMA}.{table} VALUES ({marks})", rows)
                 of_duckdb = ", ".join(f"({', '.join('?' for _ in row)})" for row in rows)

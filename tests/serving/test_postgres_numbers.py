@@ -118,8 +118,26 @@ def test_shares_and_averages_are_the_same(both: Both, sql: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT sum(big) % 0.7, (sum(price) % 0.007)::text, (1.555 % 1::numeric(38,2))::text, mod(sum(price), 0.07), sum(big) % 7 FROM {s}.facts",
+        "SELECT id, price % 0.7, price % 7, big % 0.7, id % 2.5, price % id, (price * 0.001) % 0.0007, -price % 0.3 FROM {s}.facts ORDER BY id",
+        "SELECT id, (price * 2.50) % 7, (price * price) % 0.001, (big::numeric * 1000) % 0.0003, price / 3 % 0.5 FROM {s}.facts ORDER BY id",
+        "SELECT sum(price) % sum(id), sum(price) % nullif(sum(id), 0), -sum(price) % 0.3 FROM {s}.facts",
+        "SELECT sum(price) % (sum(id) - sum(id)) FROM {s}.facts",
+    ],
+)
+def test_remainders_have_all_digits(both: Both, sql: str) -> None:
+    difference, is_answered = _difference(both, sql.replace("{s}", SCHEMA))
+    assert difference is None
+    assert is_answered
+
+
+@pytest.mark.parametrize(
     "expression",
     [
+        "stddev(id) / 3",
+        "(var_pop(price) / 3)::text",
         "(price / 3 + 1)::text",
         "avg(price)::text || 'x' || coalesce(avg(price), 0)::text",
         "(price / 3) * (price / 7)",
@@ -226,3 +244,129 @@ def test_parameters_keep_their_value_and_the_type_of_what_is_computed_of_them(bo
 def test_a_division_with_a_numeric_of_any_scale_is_refused(both: Both, sql: str) -> None:
     with pytest.raises(psycopg.errors.FeatureNotSupported, match="scale isn't known"):
         both[1].execute(sql.replace("{s}", SCHEMA), [Decimal("7.001")])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT coalesce(sum(price), 0.001), coalesce(sum(big), 0.5), greatest(sum(price), 0.001) FROM {s}.facts WHERE id < 0",
+        "SELECT coalesce(sum(price), 0), coalesce(sum(big), 0), coalesce(sum(id), 0) * 2, coalesce(sum(price), 0.0) FROM {s}.facts",
+        "SELECT CASE WHEN true THEN 0.5 ELSE sum(big) END, least(sum(big), 0.5), coalesce(1::numeric, 0.5), array[sum(price), 0.001] FROM {s}.facts",
+        "SELECT sum(big) AS x FROM {s}.facts WHERE id < 0 UNION ALL SELECT 0.5 UNION ALL SELECT 1",
+        "SELECT x FROM (VALUES (1::numeric(38,2)), (NULL), (1.001)) AS v (x)",
+        "SELECT coalesce((SELECT sum(price) FROM {s}.facts WHERE id < 0), 0.001), coalesce(avg(price), sum(big), 0.5) FROM {s}.facts",
+        "SELECT id, coalesce(price / 3, big), lag(id, 1, 0.5) OVER (ORDER BY id), lead(price, 1, 0.555) OVER (ORDER BY id) FROM {s}.facts",
+        "SELECT 1::numeric(38,2) IN (SELECT 1.001), 1::numeric(38,2) = ANY (array[1.001]), 1::numeric(38,2) > ALL (SELECT 0.999 UNION SELECT 0)",
+        "SELECT sum(price) IN (SELECT price FROM {s}.facts), sum(price) = ANY (array[1, 2.5]), sum(price) > 0.001, sum(id) = 1830.4 FROM {s}.facts",
+        "WITH t AS (SELECT kind, sum(price) FROM {s}.facts GROUP BY 1) SELECT * FROM t UNION SELECT 'all', sum(id) FROM {s}.facts ORDER BY 1, 2",
+        "SELECT * FROM (SELECT id, price FROM {s}.facts) t UNION ALL SELECT 1, 4.555 ORDER BY 1, 2",
+        "SELECT sum(coalesce(price, 0.001)), sum(CASE WHEN id > 3 THEN price ELSE 0.001 END) FROM {s}.facts",
+    ],
+)
+def test_numerics_of_several_scales_keep_their_digits_together(both: Both, sql: str) -> None:
+    assert _difference(both, sql.replace("{s}", SCHEMA)) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH t AS (SELECT sum(price) AS p FROM {s}.facts) SELECT * FROM t UNION ALL SELECT 0.001",
+        "SELECT 0.001 AS p UNION ALL SELECT * FROM (SELECT sum(price) FROM {s}.facts) t",
+        "SELECT sum(price) IN (SELECT * FROM (SELECT 0.001) t) FROM {s}.facts",
+    ],
+)
+def test_sums_beside_a_star_of_other_numbers_are_refused(both: Both, sql: str) -> None:
+    got = ask(both[1], sql.replace("{s}", SCHEMA))
+    assert isinstance(got, psycopg.Error)
+    assert got.sqlstate == "0A000"
+
+
+def test_a_numeric_with_too_many_digits_beside_others_fails(both: Both) -> None:
+    got = ask(both[1], "SELECT coalesce(1e37, 0.0000000001)")  # a DECIMAL can't hold both
+    assert isinstance(got, psycopg.Error)
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        (
+            "SELECT coalesce(sum(price), %s), greatest(sum(price), %s, %s) FROM {s}.facts WHERE id < 0",
+            [Decimal("1.5555"), Decimal("0.1"), Decimal(2)],
+        ),
+        ("SELECT coalesce(sum(price), %s), coalesce(sum(price), %s) FROM {s}.facts WHERE id < 0", [0, None]),
+        ("SELECT sum(price) > %s, coalesce(price, %s) FROM {s}.facts GROUP BY price ORDER BY 2", [Decimal("1.5555"), Decimal("1e-30")]),
+        ("SELECT 3600 * %s, 7 / %s, id * %s, coalesce(%s, 1) * 20000, small * %s FROM {s}.facts ORDER BY id", [24, 2, 30_000, 3, 70_000]),
+        ("SELECT rate = %s, rate IN (%s, %s), rate + %s, rate * %s FROM {s}.singles ORDER BY id", [0.1, 0.1, 3, 1, Decimal("0.1")]),
+        ("SELECT rate = %s, rate > %s, nullif(rate, %s), rate = ANY(%s) FROM {s}.singles ORDER BY id", [Decimal("0.1"), 2, 0.1, [0.1, 2.5]]),
+    ],
+)
+def test_parameters_beside_others_keep_their_digits(both: Both, sql: str, parameters: list[Any], is_binary: bool) -> None:
+    expected, got = (one.cursor(binary=is_binary).execute(sql.replace("{s}", SCHEMA), parameters).fetchall() for one in both)
+    assert len(expected) == len(got)
+    for row, ours in zip(expected, got, strict=True):
+        assert all(map(_is_same, row, ours)), (row, ours)
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        "rate = 0.1, 0.1 = rate, rate <> 0.1, rate < 0.1, rate = price, rate < id, rate = other, rate = rate::double precision, rate = '0.1'",
+        "rate IN (0.1), rate IN (0.1, 0.2), rate IN ('0.1', '3'), rate IN (1, 0.1, price), rate NOT IN (price, 0.1), price IN (rate, other)",
+        "rate BETWEEN 0.1 AND 353.19, rate BETWEEN '0.1' AND '353.19', CASE rate WHEN 0.1 THEN 1 ELSE 0 END, rate IS DISTINCT FROM 0.1",
+        "rate IN (SELECT 0.1), rate IN (SELECT other FROM {s}.singles), rate = ANY (array[0.1, 2]), rate = ANY (SELECT 0.1::real)",
+        "rate + other, rate * other, other / 3::real, rate - 1, rate * 2.0, rate + id, rate / 2, rate + 1::double precision, rate + '0.1', -rate",
+        "coalesce(rate, 0.1), coalesce(0.1, rate), coalesce(rate, 1), greatest(rate, 0.1), least(rate, price), array[rate, 0.1]",
+        "CASE WHEN id > 3 THEN rate ELSE 0.1 END, CASE WHEN id > 3 THEN 0.1 ELSE rate END, coalesce(rate, 1::double precision)",
+        "nullif(rate, 0.1), nullif(1, rate), nullif(price, rate), nullif(rate, other), nullif(id, 1.5), nullif(id, big) / 2, nullif(id, rate) / 2",
+        "abs(rate), round(rate), floor(rate), ceil(rate), trunc(rate), sign(rate), sqrt(abs(rate)), ln(1 + abs(rate)), power(rate, 2)",
+        "round(rate::numeric, 2), rate::numeric(18,6), rate::bigint, rate::double precision, price::real, 16777217::real = 16777217",
+        "lag(rate, 1, 0.1) OVER (ORDER BY id), lag(id, 1, rate) OVER (ORDER BY id), lag(price, 1, rate) OVER (ORDER BY id)",
+    ],
+)
+def test_real_is_computed_with_and_compared_as_in_postgres(both: Both, expressions: str) -> None:
+    assert _difference(both, f"SELECT id, {expressions} FROM {{s}}.singles ORDER BY id".replace("{s}", SCHEMA)) == (None, True)
+    types = [
+        [column.type_code for column in one.execute(f"SELECT {expressions} FROM {SCHEMA}.singles".replace("{s}", SCHEMA)).description] for one in both
+    ]
+    assert types[0] == types[1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT min(rate), max(rate), avg(rate), sum(rate::double precision), count(DISTINCT rate), round(stddev(rate)) FROM {s}.singles",
+        "SELECT rate, count(*) FROM {s}.singles GROUP BY rate HAVING rate > 0.1 ORDER BY rate",
+        "SELECT s.id, t.id FROM {s}.singles s JOIN {s}.singles t ON s.rate = t.price ORDER BY 1, 2",
+        "SELECT rate FROM {s}.singles UNION ALL SELECT 0.1 UNION ALL SELECT price FROM {s}.singles ORDER BY 1",
+        "SELECT x FROM (VALUES (0.1), (0.1::real), (1)) AS v (x) ORDER BY x",
+    ],
+)
+def test_real_in_whole_queries_is_the_same(both: Both, sql: str) -> None:
+    assert _difference(both, sql.replace("{s}", SCHEMA)) == (None, True)
+
+
+@pytest.mark.parametrize("expression", ["sum(rate)", "rate::text", "rate IN (SELECT * FROM (SELECT 0.1) t)"])
+def test_real_that_would_have_other_digits_is_refused(both: Both, expression: str) -> None:
+    got = ask(both[1], f"SELECT {expression} FROM {SCHEMA}.singles")
+    assert isinstance(got, psycopg.Error)
+    assert got.sqlstate == "0A000"
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        "small * 20000, 32767::smallint + 1, small / 2, small % 7, -small * 20000, 20000 * small, small - 40000, small + id",
+        "coalesce(small, 0) * 20000, greatest(small, 1) * 20000, nullif(small, 0) * 20000, (CASE WHEN id >= 0 THEN small ELSE 0 END) * 20000",
+        "(array[small, 1])[1] * 20000, lag(small, 1, 0) OVER (ORDER BY id) * 20000, lag(small, 1, 100000000000) OVER (ORDER BY id)",
+        "small = 70000, small IN (1, 70000), small BETWEEN -70000 AND 70000, CASE small WHEN 70000 THEN 1 ELSE 0 END, small / 2::smallint + 1",
+        "small + small / 2::smallint",
+        "(SELECT max(x * 20000) FROM (SELECT small AS x FROM {s}.singles UNION ALL SELECT 1) t)",
+        "(SELECT max(x * 20000) FROM (VALUES (32767::smallint), (1)) AS t (x))",
+        "small + small",
+    ],
+)
+def test_smallint_beside_an_integer_is_one(both: Both, expressions: str) -> None:
+    difference, is_answered = _difference(both, f"SELECT id, {expressions} FROM {{s}}.singles ORDER BY id".replace("{s}", SCHEMA))
+    assert difference is None
+    assert is_answered

@@ -197,7 +197,8 @@ class _Translation:
         for table in self._tree.find_all(exp.Table):
             seen = self._tables.get((table.db.lower(), table.name.lower()))
             if seen is not None:
-                mapping.setdefault(table.db, {})[table.name] = {column.name: _annotated_type(column.type) for column in seen.columns}
+                types = mapping.setdefault(table.db, {})[table.name] = {column.name: _annotated_type(column.type) for column in seen.columns}
+                table.meta["column_types"] = tuple(types.values())
         qualified: list[exp.Column] = []
         try:
             for scope in traverse_scope(self._tree):

@@ -23,7 +23,10 @@ MOST_DIGITS: Final = 38
 INEXACT_WIDTH: Final = 37
 #: Digits behind the point of a quotient.
 QUOTIENT_SCALE: Final = 20
+#: Digits behind the point of a deviation or a variance.
+DEVIATION_SCALE: Final = 15
 _NUMBERS: Final = INTEGERS | DECIMALS | FLOATS
+_LARGEST: Final = frozenset({_T.INT128, _T.UINT128, _T.UBIGINT})
 
 Annotator = Callable[[Any, exp.Expr], exp.Expr]
 
@@ -45,6 +48,14 @@ def scale_of(type: exp.DataType | None) -> int | None:
     return None
 
 
+def width_of(type: exp.DataType | None) -> int:
+    """Digits that an integer or a numeric may have; of a type that doesn't tell them the most."""
+    if type is not None and type.this in INTEGERS:
+        return MOST_DIGITS if type.this in _LARGEST else 19 if type.this in BIG_INTEGERS else 10
+    known = type is not None and len(type.expressions) == 2 and int(type.expressions[0].name) != INEXACT_WIDTH
+    return int(type.expressions[0].name) if known and type is not None else MOST_DIGITS
+
+
 def is_exact(type: exp.DataType | None) -> bool:
     """Whether the scale is also what Postgres writes."""
     return scale_of(type) is not None and (type is None or type.this in INTEGERS or int(type.expressions[0].name) != INEXACT_WIDTH)
@@ -56,7 +67,8 @@ def literal_type(text: str) -> exp.DataType:
     exponent = number.as_tuple().exponent
     scale = max(-exponent, 0) if isinstance(exponent, int) else 0
     if scale or "." in text or "e" in text.lower():
-        return exp.DataType.build(f"decimal({max(len(number.as_tuple().digits), scale, 1)},{scale})")
+        width = len(number.as_tuple().digits) + max(exponent, 0) if isinstance(exponent, int) else 1
+        return exp.DataType.build(f"decimal({max(width, scale, 1)},{scale})")
     if abs(number) < 2**31:
         return exp.DataType.build("int")
     return exp.DataType.build("bigint") if abs(number) < 2**63 else decimal(0)
@@ -93,7 +105,7 @@ def chosen_type(types: Iterable[exp.DataType]) -> exp.DataType | None:
     if not kinds & DECIMALS or not kinds <= _NUMBERS:
         return None
     if kinds & FLOATS:
-        return exp.DataType.build("double")
+        return exp.DataType.build("double" if _T.DOUBLE in kinds else "float")
     scales = [scale_of(one) for one in listed]
     known = [one for one in scales if one is not None]
     if len(known) < len(scales):
@@ -149,6 +161,29 @@ def _chosen(*names: str) -> Annotator:
         return _set(annotator, node, chosen_type(types) if given and len(types) == len(given) else None)
 
     return annotate
+
+
+def nullif_type(of: exp.DataType, other: exp.DataType) -> exp.DataType:
+    """That of the first, as it is compared with the other."""
+    if not {of.this, other.this} <= _NUMBERS or of.this in FLOATS:
+        return of
+    if other.this in FLOATS:
+        return exp.DataType.build("double")
+    return decimal(0) if of.this in INTEGERS and other.this in DECIMALS else of
+
+
+def _nullif(annotator: Any, node: exp.Expr) -> exp.Expr:
+    of, other = node.this.type, node.args["expression"].type
+    return _set(annotator, node, nullif_type(of, other) if of is not None and other is not None else of)
+
+
+def _cast(annotator: Any, node: exp.Expr) -> exp.Expr:
+    """To numeric without a scale: that of what is cast."""
+    of, to = node.this.type, node.args["to"]
+    is_bare = isinstance(to, exp.DataType) and to.this in DECIMALS and not to.expressions
+    if not is_bare or of is None or scale_of(of) is None:
+        return _set(annotator, node, None)
+    return _set(annotator, node, decimal(0) if of.this in INTEGERS else of)
 
 
 def _case(annotator: Any, node: exp.Expr) -> exp.Expr:
@@ -210,7 +245,7 @@ def _avg(annotator: Any, node: exp.Expr) -> exp.Expr:
 
 def _deviation(annotator: Any, node: exp.Expr) -> exp.Expr:
     of = node.this.type
-    return _set(annotator, node, decimal(15, is_exact=False) if of is not None and of.this in INTEGERS | DECIMALS else None)
+    return _set(annotator, node, decimal(DEVIATION_SCALE, is_exact=False) if of is not None and of.this in INTEGERS | DECIMALS else None)
 
 
 _SCALES: Final = {"second": 6, "epoch": 6, "milliseconds": 3}
@@ -230,7 +265,7 @@ def _set_operation(annotator: Any, node: exp.Expr) -> exp.Expr:
     above = node.parent
     while isinstance(above, exp.Subquery):
         above = above.parent
-    queries = [] if isinstance(above, exp.SetOperation) else list(_queries(node))
+    queries = [] if isinstance(above, exp.SetOperation) else list(queries_of(node))
     columns = annotator._setop_column_types.get(id(node), [])
     if queries and all(len(query.selects) == len(columns) for query in queries):
         for place, (name, _) in enumerate(list(columns)):
@@ -241,7 +276,7 @@ def _set_operation(annotator: Any, node: exp.Expr) -> exp.Expr:
     return _set(annotator, node, None)
 
 
-def _queries(node: exp.Expr) -> Iterator[exp.Query]:
+def queries_of(node: exp.Expr) -> Iterator[exp.Query]:
     left = [node]
     while left:
         one = left.pop()
@@ -275,10 +310,11 @@ _ANNOTATORS: Final[dict[type[exp.Expr], Annotator]] = {
     ),
     **dict.fromkeys((exp.Coalesce, exp.Greatest, exp.Least), _chosen("this", "expressions")),
     exp.Distinct: _chosen("expressions"),
-    exp.Nullif: _chosen("this"),
+    exp.Nullif: _nullif,
     **dict.fromkeys((exp.Lag, exp.Lead), _chosen("this", "default")),
     exp.If: _chosen("true", "false"),
     exp.Case: _case,
+    exp.Cast: _cast,
     **dict.fromkeys((exp.Round, exp.Trunc), _rounded),
     **dict.fromkeys((exp.Ceil, exp.Floor, exp.Sign), _whole),
     exp.Sum: _sum,

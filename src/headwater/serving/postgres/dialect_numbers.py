@@ -9,7 +9,8 @@ from typing import Final
 from sqlglot import exp
 
 from headwater.serving.postgres.dialect_decimals import (
-    QUOTIENT_SCALE,
+    DEVIATION_SCALE,
+    MOST_DIGITS,
     added_up,
     arithmetic_type,
     decimal,
@@ -35,11 +36,13 @@ from headwater.serving.postgres.dialect_kinds import (
     of_kind,
     typed,
 )
-from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text
+from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text, remainder
 from headwater.serving.postgres.dialect_written import bound, holds, sql_of, written
 from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.trees import put_in_place
 
 _T = exp.DataType.Type
+_REAL: Final = frozenset({_T.FLOAT})
 
 
 def _divisor(node: exp.Expr) -> exp.Expr:
@@ -93,12 +96,16 @@ def _div(node: exp.Expr) -> exp.Expr:
         made.type = left.type if not of_kind(right, frozenset({_T.BIGINT})) else right.type
     else:
         made.type = exp.DataType.build("double")
-    return exp.paren(made, copy=False) if isinstance(node.parent, exp.Binary) else made
+    if not isinstance(node.parent, exp.Binary):
+        return made
+    whole = exp.paren(made, copy=False)
+    whole.type = made.type
+    return whole
 
 
 def _refuse_divided(*operands: exp.Expr) -> None:
-    """Postgres divides what was divided already to as many digits as that value has, which its type here doesn't tell."""
-    if any(of_kind(one, DECIMALS) and not is_exact(one.type) and (scale_of(one.type) or 0) >= QUOTIENT_SCALE for one in operands):
+    """Postgres divides what was divided already, and a deviation, to as many digits as that value has, which its type here doesn't tell."""
+    if any(of_kind(one, DECIMALS) and not is_exact(one.type) and (scale_of(one.type) or 0) >= DEVIATION_SCALE for one in operands):
         raise Refused("a division or an average of what was divided already; round that first, or cast it: numeric(18,6), double precision")
 
 
@@ -122,9 +129,16 @@ def _wrapped(node: exp.Expr) -> exp.Expr:
 
 
 def _mod(node: exp.Expr) -> exp.Expr:
-    if of_kind(node.this, FLOATS) or of_kind(node.args["expression"], FLOATS):
+    left, right = node.this, node.args["expression"]
+    if of_kind(left, FLOATS) or of_kind(right, FLOATS):
         raise Refused("the operator % and mod don't exist for double precision; cast to numeric(18,6)")
-    node.set("expression", _wrapped(_divisor(node.args["expression"])))
+    divisor = _divisor(right)
+    if any(of_kind(one, DECIMALS) or one.meta.get("is_numeric") for one in (left, right)):
+        divisor.type = right.type
+        made = remainder(left, divisor)
+        if made is not None:
+            return made
+    node.set("expression", _wrapped(divisor))
     return _retyped(node)
 
 
@@ -146,7 +160,7 @@ def _sum(node: exp.Expr) -> exp.Expr:
     if of_kind(of, BIG_INTEGERS):
         node.type = decimal(0)
         return _around(node, lambda whole: typed(whole, "decimal(38,0)"))
-    if of_kind(of, frozenset({_T.FLOAT})):
+    if of_kind(of, _REAL):
         raise Refused("sum of real, which adds up in single precision; cast it to double precision")
     return node
 
@@ -174,15 +188,15 @@ def _avg(node: exp.Expr) -> exp.Expr:
 
 
 def _deviation(node: exp.Expr) -> exp.Expr:
-    """Of integers and numerics a numeric too, with the 15 digits that a double has."""
+    """Of integers and numerics a numeric too, with as many digits as a double has."""
     if not is_known(node.this):
         raise Refused(f"{node.key} of something whose type isn't known; cast it")
     if not of_kind(node.this, INTEGERS | DECIMALS):
         return node
-    node.type = decimal(15, is_exact=False)
+    node.type = decimal(DEVIATION_SCALE, is_exact=False)
 
     def as_numeric(whole: exp.Expr) -> exp.Expr:
-        made = typed(_digits_of_double(whole), "decimal(38,15)")
+        made = typed(_digits_of_double(whole), f"decimal({MOST_DIGITS},{DEVIATION_SCALE})")
         made.type = node.type
         return made
 
@@ -219,12 +233,30 @@ def _round(node: exp.Expr) -> exp.Expr:
     if of_kind(of, FLOATS):
         if decimals is not None:
             raise Refused("function round(double precision, integer) does not exist; cast to numeric")
-        return exp.Anonymous(this="ROUND_EVEN", expressions=[of.copy(), exp.Literal.number(0)])
+        return _called("ROUND_EVEN", _as_double(of), exp.Literal.number(0))
     if not of_kind(of, INTEGERS | DECIMALS):
         raise Refused("round of something whose type isn't known; cast it")
     if decimals is not None and places(decimals) is None:
         raise Refused("round to a number of places that isn't plain")
     return _with_places(node, node.copy())
+
+
+def _as_double(of: exp.Expr) -> exp.Expr:
+    """Postgres has these functions of double precision, and real is it then."""
+    return typed(of.copy(), "double") if of_kind(of, _REAL) else of.copy()
+
+
+def _called(name: str, *of: exp.Expr) -> exp.Expr:
+    made = exp.Anonymous(this=name, expressions=list(of))
+    made.type = exp.DataType.build("double")
+    return made
+
+
+def _whole(node: exp.Expr) -> exp.Expr:
+    """Of ceil and floor."""
+    if of_kind(node.this, _REAL):
+        put_in_place(_as_double(node.this), node.this)
+    return node
 
 
 def _with_places(node: exp.Expr, made: exp.Expr) -> exp.Expr:
@@ -266,8 +298,9 @@ def _bare_numeric(node: exp.Cast) -> exp.Expr:
 
 
 def _digits_of_double(of: exp.Expr) -> exp.Expr:
-    """A text of the 15 digits that Postgres makes a numeric of."""
-    return exp.Anonymous(this="FORMAT", expressions=[exp.Literal.string("{:.15g}"), exp.cast(of.copy(), "double")])
+    """A text of the digits that Postgres makes a numeric of: 15, of real 6."""
+    digits = 6 if of_kind(of, _REAL) else 15
+    return exp.Anonymous(this="FORMAT", expressions=[exp.Literal.string(f"{{:.{digits}g}}"), exp.cast(of.copy(), "double")])
 
 
 # -- casts -----------------------------------------------------------------------------------------------------------
@@ -318,10 +351,10 @@ def _cast(node: exp.Expr) -> exp.Expr:
         return _bare_numeric(node)
     if to.this in TEXTS:
         return _to_text(node)
-    if to.this == _T.DECIMAL and of_kind(of, frozenset({_T.DOUBLE})):
+    if to.this == _T.DECIMAL and of_kind(of, FLOATS):
         return typed(_digits_of_double(of), to.sql("duckdb"))
-    if to.this == _T.DOUBLE and of_kind(of, DECIMALS):
-        return typed(exp.cast(of.copy(), "varchar"), "double")  # the nearest, of any number of digits
+    if to.this in FLOATS and of_kind(of, DECIMALS):
+        return typed(exp.cast(of.copy(), "varchar"), to.sql("duckdb"))  # the nearest, of any number of digits
     if to.this in TIMESTAMPS | frozenset({_T.TIME, _T.INTERVAL}) and to.expressions:
         raise Refused("a time with a precision of its own")
     if to.this in (_T.ARRAY, _T.LIST) and isinstance(of, exp.Literal):
@@ -410,8 +443,9 @@ def _trunc(node: exp.Expr) -> exp.Expr:
         raise Refused("trunc of what isn't known to be a number")
     if decimals is not None and (of_kind(of, FLOATS) or places(decimals) is None):
         raise Refused("trunc to a number of places of what isn't numeric, or to one that isn't plain")
-    made = exp.Anonymous(this="TRUNC", expressions=[one.copy() for one in (of, decimals) if one is not None])
-    return made if of_kind(of, FLOATS) else _with_places(node, made)
+    if of_kind(of, FLOATS):
+        return _called("TRUNC", _as_double(of))
+    return _with_places(node, exp.Anonymous(this="TRUNC", expressions=[one.copy() for one in (of, decimals) if one is not None]))
 
 
 NUMBER_RULES: Final[dict[str, Rule]] = {
@@ -426,6 +460,8 @@ NUMBER_RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("Stddev", "StddevSamp", "StddevPop", "Variance", "VariancePop"), _deviation),
     "Round": _round,
     "Trunc": _trunc,
+    "Ceil": _whole,
+    "Floor": _whole,
     "Cast": _cast,
     "Log": _log,
     "Ln": _ln,

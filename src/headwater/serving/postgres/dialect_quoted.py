@@ -46,8 +46,8 @@ def _operands(node: exp.Expr) -> Iterable[exp.Expr]:
 
 
 def _number(text: str, beside: exp.Expr) -> exp.Expr:
-    if of_kind(beside, FLOATS):
-        return typed(exp.Literal.string(text), "double")
+    if of_kind(beside, FLOATS) and beside.type is not None:
+        return typed(exp.Literal.string(text), beside.type.sql("duckdb"))
     if of_kind(beside, INTEGERS) and beside.type is not None:
         if not _INTEGER.fullmatch(text):
             raise WireError("22P02", f'invalid input syntax for type integer: "{text}"')

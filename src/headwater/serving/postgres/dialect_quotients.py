@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_decimals import MOST_DIGITS, QUOTIENT_SCALE, is_exact, quotient_type, scale_of
+from headwater.serving.postgres.dialect_decimals import MOST_DIGITS, QUOTIENT_SCALE, decimal, is_exact, quotient_type, scale_of, width_of
 from headwater.serving.postgres.dialect_written import bound, sql_of, written
 from headwater.serving.postgres.refusal import Refused
 
@@ -64,6 +64,23 @@ def _made(dividend: exp.Expr, divisor: exp.Expr, *, is_text: bool) -> exp.Expr:
     numbers = [_whole_number(sql_of(one), scale) for one, scale in zip((dividend, divisor), scales, strict=True)]
     sql = bound(f"{{'n': {numbers[0]}, 'd': {numbers[1]}}}", "hw_q", _body(scales[0], scales[1], max(shown), is_text))
     return written(sql, "text" if is_text else quotient_type(), dividend, divisor, divides=True)
+
+
+def remainder(dividend: exp.Expr, divisor: exp.Expr) -> exp.Expr | None:
+    """Of what DuckDB would take as doubles, having more digits together than a DECIMAL; None where it finds the remainder itself."""
+    scales = [scale_of(one.type) for one in (dividend, divisor)]
+    if None in scales:
+        raise Refused("the remainder of a numeric whose scale isn't known; cast it: numeric(18,6)")
+    known = [one for one in scales if one is not None]
+    scale = max(known)
+    if max(width_of(one.type) - own for one, own in zip((dividend, divisor), known, strict=True)) + scale <= MOST_DIGITS:
+        return None
+    whole = [
+        f"{_whole_number(sql_of(one), own)} * CAST({10 ** (scale - own)} AS HUGEINT)" for one, own in zip((dividend, divisor), known, strict=True)
+    ]
+    found = f"CAST(({whole[0]}) % ({whole[1]}) AS DECIMAL({MOST_DIGITS}, 0))"
+    sql = f"{found} * CAST(0.{'1'.rjust(scale, '0')} AS DECIMAL({scale}, {scale}))" if scale else found
+    return written(sql, decimal(scale, is_exact=is_exact(dividend.type) and is_exact(divisor.type)), dividend, divisor, divides=True)
 
 
 @lru_cache(256)

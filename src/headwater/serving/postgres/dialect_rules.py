@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds
 from headwater.serving.postgres.dialect_kinds import Rule
+from headwater.serving.postgres.dialect_mixed import MIXED_RULES, beside
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
 from headwater.serving.postgres.dialect_quoted import QUOTED_RULES, with_number
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
@@ -153,8 +154,12 @@ RULES: Final[dict[str, Rule]] = {
     **TIME_RULES,
     **CALL_RULES,
     **QUOTED_RULES,
-    "Add": with_number(NUMBER_RULES["Add"]),
-    "Mul": with_number(NUMBER_RULES["Mul"]),
+    **{name: with_number(MIXED_RULES[name]) if name in QUOTED_RULES else MIXED_RULES[name] for name in MIXED_RULES},
+    "Add": with_number(beside(NUMBER_RULES["Add"])),
+    "Mul": with_number(beside(NUMBER_RULES["Mul"])),
+    "Sub": beside(NUMBER_RULES["Sub"]),
+    "Div": beside(NUMBER_RULES["Div"]),
+    "Mod": beside(NUMBER_RULES["Mod"]),
     "Cast": with_seconds(NUMBER_RULES["Cast"]),
     "hw_kept_to_timestamp()": with_epoch(TIME_RULES["hw_kept_to_timestamp()"]),
     "LimitOptions": _fetched,

@@ -17,8 +17,8 @@ from people import Clock
 from sqlalchemy.dialects import sqlite
 
 from headwater.errors import AuditUnwritable
-from headwater.security.audit import AuditFilter, AuditLog, _hash, new_query_id
-from headwater.security.audited import Audited, AuditHead
+from headwater.security.audit import AuditFilter, AuditLog, _hash
+from headwater.security.audited import Audited, AuditHead, new_query_id
 from headwater.state import StateStore
 from headwater.state import tables as t
 

@@ -109,8 +109,7 @@ class Asking:
         return replace(owner, audit=self.audit.append, audit_end=self.audit.append_soon)
 
     def _note_refused(self, caller: Principal, what: str) -> None:
-        from headwater.security.audit import new_query_id
-        from headwater.security.audited import Audited
+        from headwater.security.audited import Audited, new_query_id
 
         now, groups = self._session.clock(), tuple(sorted(caller.groups))
         version = self.users.policies().version

@@ -13,8 +13,7 @@ from headwater.api.asking import Asking
 from headwater.api.hot import HotKeeper
 from headwater.api.users import users_of
 from headwater.errors import HeadwaterError, UsageError
-from headwater.security.audit import new_query_id
-from headwater.security.audited import Audited
+from headwater.security.audited import Audited, new_query_id
 from headwater.security.network import Turns
 from headwater.serving.noting import refusals_noted
 from headwater.serving.server import OpenDoor, Running, serve_all

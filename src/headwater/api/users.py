@@ -140,8 +140,8 @@ class Room:
         decision: Outcome = "allowed",
     ) -> None:
         """Writes into the audit what the caller did, or may not do; under the project's policies where no version is given."""
-        from headwater.security.audit import AuditLog, new_query_id
-        from headwater.security.audited import Audited
+        from headwater.security.audit import AuditLog
+        from headwater.security.audited import Audited, new_query_id
 
         record = Audited(
             at=state.clock(),

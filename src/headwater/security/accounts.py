@@ -19,7 +19,7 @@ from headwater.security import scram
 from headwater.security.audit import AuditLog
 from headwater.security.oidc import OidcProviders
 from headwater.security.passwords import Passwords
-from headwater.security.principals import OWNER, Membership, Principal, memberships_of, roles_of
+from headwater.security.principals import OWNER, UNKNOWN, Membership, Principal, memberships_of, roles_of
 from headwater.security.requests import AccessRequest, AccessRequests, effective_policies
 from headwater.security.state_seals import StateSeals
 from headwater.security.tokens import new_password, new_token, token_hash
@@ -33,7 +33,7 @@ Kind = Literal["user", "service"]
 USER_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}", re.ASCII)
 _GROUP: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:+ -]{0,127}", re.ASCII)
 #: Names that mean something else.
-RESERVED_NAMES: Final = frozenset({OWNER.name, "public", "(unknown)"})
+RESERVED_NAMES: Final = frozenset({OWNER.name, "public", UNKNOWN})
 _SALT_KEY: Final = "scram_salt_key"
 #: Whose turn it is to add a user or a key that others may be adding.
 ADDING: Final = 7_203_419

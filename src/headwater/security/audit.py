@@ -56,11 +56,6 @@ _MOVE_HEAD: Final = (
 )
 
 
-def new_query_id() -> str:
-    """What one statement is called in errors and in the audit."""
-    return secrets.token_hex(8)
-
-
 @dataclass(frozen=True, slots=True)
 class AuditRow:
     """A row as it is kept: number `seq` from 1 without gaps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from headwater.state import StateStore
 
 Outcome = Literal["allowed", "refused", "failed"]
+
+
+def new_query_id() -> str:
+    """What one statement is called in errors and in the audit."""
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class Principal:
         return self.kind == "owner" or (self.is_admin and (self.scope is None or "admin" in self.scope))
 
 
+#: Who failed to come in under a name that nobody has: such a name may be a password typed in the wrong place, so it isn't kept.
+UNKNOWN: Final = "(unknown)"
 OWNER: Final = Principal(OWNER_NAME, "owner")
 
 

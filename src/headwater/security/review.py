@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from headwater.security.audited import Audited
 from headwater.security.decisions import Decision, Resource, decide
-from headwater.security.principals import APPROVED, Membership, Principal, roles_of
+from headwater.security.principals import APPROVED, OWNER, UNKNOWN, Membership, Principal, roles_of
 from headwater.security.requests import DECIDERS
 from headwater.spec.names import TableName
 from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers, turns_passed
@@ -63,7 +63,7 @@ def uses_of(
     """
     found: dict[tuple[object, ...], Use] = {}
     for record in records:
-        if record.decision != "allowed" or record.principal in ("owner", "(unknown)"):
+        if record.decision != "allowed" or record.principal in (OWNER.name, UNKNOWN):
             continue
         if record.asked_by is not None and record.action != "export":
             continue

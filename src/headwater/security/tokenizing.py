@@ -29,6 +29,8 @@ COUNTER: Final = "hw_turned_back"
 _MARK_LETTERS: Final = 6
 #: Of the digest that is also the initial vector, in hexadecimal letters.
 _IV_LETTERS: Final = 32
+#: What a token is written with.
+_LETTERS: Final = "[A-Za-z0-9_-]+"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,7 +86,9 @@ def detokenizing_macros(keys: TokenKeys, domains: Iterable[str]) -> tuple[str, .
     counted = f"CASE WHEN nextval('{COUNTER}') > 0 THEN v END"
     checked = f"CASE WHEN left({_digest_of('k', 'o', _digest_of('k', 'i', 'v'))}, {_IV_LETTERS}) = i THEN {counted} END"
     opened = _let("b", payload, _let("i", f"left(b, {_IV_LETTERS})", _let("v", text, checked)))
-    whole = _let("k", by_prefix(lambda prefix: quote_literal(known[prefix])), f"CASE WHEN k IS NOT NULL THEN {opened} END")
+    # from_base64 takes `+` for what a token writes as `-`, and a `=` in the middle for an `A`
+    is_whole = f"k IS NOT NULL AND regexp_full_match(t, {quote_literal(_LETTERS)})"
+    whole = _let("k", by_prefix(lambda prefix: quote_literal(known[prefix])), f"CASE WHEN {is_whole} THEN {opened} END")
     return (
         f"CREATE TEMP SEQUENCE IF NOT EXISTS {COUNTER}",
         f"CREATE OR REPLACE TEMP MACRO {quote(FUNCTION)}(t) AS {whole if known else 'CAST(NULL AS VARCHAR)'}",

@@ -12,11 +12,10 @@ import sqlalchemy as sa
 from headwater.errors import AuthenticationFailed, PasswordExpired, PasswordRefused
 from headwater.security import scram
 from headwater.security.accounts import ADDING, RESERVED_NAMES, USER_NAME, Accounts
-from headwater.security.audit import new_query_id
-from headwater.security.audited import Audited
+from headwater.security.audited import Audited, new_query_id
 from headwater.security.network import is_welcome
 from headwater.security.oidc import Identity
-from headwater.security.principals import Principal
+from headwater.security.principals import UNKNOWN, Principal
 from headwater.security.requests import effective_policies
 from headwater.security.tokens import PREFIX, is_token, token_id
 from headwater.spec.policies import Door, Policies
@@ -24,8 +23,6 @@ from headwater.state import tables as t
 
 #: How often it is written down that somebody came, or a token was used.
 _SEEN_EVERY: Final = timedelta(minutes=1)
-#: Who failed to come in under a name that nobody has: such a name may be a password typed in the wrong place, so it isn't kept.
-UNKNOWN: Final = "(unknown)"
 
 
 class Users(Accounts):

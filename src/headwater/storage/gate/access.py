@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from headwater.security import OWNER, MaskKeys, Principal
-from headwater.security.audited import Audited
+from headwater.security.audited import Audited, new_query_id
 from headwater.spec.names import TableName
 from headwater.spec.policies import Action, Limits, Policies
 
@@ -37,7 +36,7 @@ class Access:
     audit: Callable[[Audited], None] | None = None
     audit_end: Callable[[Audited], None] | None = None
     audit_rows: Callable[[], pyarrow.dataset.Dataset] | None = None
-    query_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    query_id: str = field(default_factory=new_query_id)
     database: str | None = None
     #: By which right tables are read: `export` for what is sent out by an export.
     action: Action = "select"

@@ -456,7 +456,7 @@ class Door:
         try:
             plan = self._plan(access, sql, None, False, tuple(macros), place)
             is_done = True
-            return None if plan.sql is None or plan.loads_audit else WrittenOut(plan.sql, plan.macros)
+            return None if plan.sql is None or plan.reads_audit else WrittenOut(plan.sql, plan.macros)
         finally:
             place.release(is_done)
 

@@ -53,14 +53,14 @@ class Plan:
     turned_back: tuple[str, ...] | None = None
     #: Where `sql` finds tables' rows without asking the lake.
     apart: frozenset[Apart] = frozenset()
-    loads_audit: bool = False
+    reads_audit: bool = False
     #: What was found out about it, by the types of its parameters as they were given.
     described: dict[tuple[str | None, ...], Described] = field(default_factory=dict, compare=False)
 
     @property
     def leaves_traces(self) -> bool:
         """Whether the connection has macros or tables afterwards that the next reader must not find there."""
-        return bool(self.macros) or self.loads_audit
+        return bool(self.macros) or self.reads_audit
 
 
 class Plans:
@@ -226,7 +226,7 @@ def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str,
         parameters=tuple(str(item["key"]) for item in sorted(parameters, key=lambda item: int(item["value"]))),
         valid_until=min((*(seen.valid_until for seen in tables.found if seen.valid_until is not None), *tables.turns), default=None),
         states=dict(tables.states),
-        loads_audit=tables.has_audit,
+        reads_audit=tables.has_audit,
         turned_back=None if turning_back is None else tuple(one for one in turning_back.columns if one in columns) or turning_back.columns,
     )
 

@@ -49,7 +49,7 @@ _PURPOSE: Final[Mapping[Door, str]] = {
     "flight": "the header X-Headwater-Purpose",
     "http": "the header X-Headwater-Purpose",
 }
-_LOADED_AUDIT: Final = "hw_audit"
+_NAMED_AUDIT: Final = "hw_audit"
 #: Columns of system tables that hold values of other tables' rows, with the right on those tables that shows them.
 VALUES_OF_OTHERS: Final[Mapping[str, Mapping[str, Action]]] = {
     "quarantine": {"raw": "quarantine", "position": "quarantine", "reason": "quarantine"},
@@ -362,8 +362,8 @@ class Tables:
     def _system_sql(self, name: TableName, columns: str = "*") -> str:
         table = name.name.lower()
         if table == AUDIT and self._access.audit_rows is not None:
-            self._load_audit()
-            return f"SELECT {columns} FROM temp.main.{_LOADED_AUDIT}"
+            self._name_audit()
+            return f"SELECT {columns} FROM temp.main.{_NAMED_AUDIT}"
         if table not in SYSTEM_TABLES:
             known = [*SYSTEM_TABLES, AUDIT]
             raise TableNotFound(f"there is no table {name}", expected=", ".join(f"headwater.{table}" for table in known))
@@ -375,11 +375,11 @@ class Tables:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {columns} FROM {self._core.system}.{quote(table)}{where}"
 
-    def _load_audit(self) -> None:
+    def _name_audit(self) -> None:
         """The audit lives in the state store: its rows as they are now, named on this connection alone, and read by the query itself."""
         if self.has_audit or self._access.audit_rows is None:
             return
-        self._connection.register(_LOADED_AUDIT, self._access.audit_rows())
+        self._connection.register(_NAMED_AUDIT, self._access.audit_rows())
         self.has_audit = True
 
     def _see_audit(self, name: TableName) -> Seen:

@@ -198,7 +198,7 @@ def test_who_began_a_run_reads_what_became_of_it_and_nobody_else_without_the_rig
     narrow = {"HEADWATER_TOKEN": hw(folder, "user", "token", "sam", "--scope", "select").out.strip()}
     whole = {"HEADWATER_TOKEN": hw(folder, "user", "token", "sam", "--scope", "run").out.strip()}
     runs = []
-    for command in (["retry"], ["run", "marts.revenue"], ["rollback", "marts.revenue"], ["publish", "marts.revenue"]):
+    for command in (["retry"], ["run", "marts.revenue", "--full-refresh"], ["rollback", "marts.revenue"], ["publish", "marts.revenue"]):
         hw(folder, *command, env=env["sam"])
         runs.append(hw(folder, "history", "latest", "--json").json)
     assert [(one["command"], one["principal"]) for one in runs] == [(name, "sam") for name in ("retry", "run", "rollback", "publish")]

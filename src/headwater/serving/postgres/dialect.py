@@ -333,6 +333,11 @@ def _type_of_parameter(parameter: exp.Parameter) -> str | None:
         others = (parent.this, parent.args["low"], parent.args["high"])
     elif isinstance(parent, exp.In):
         others = (parent.this, *parent.expressions)
+    elif isinstance(parent, exp.Tuple) and isinstance(parent.parent, (*_COMPARED, exp.In)):
+        rows = [parent.parent.this, parent.parent.args.get("expression"), *parent.parent.expressions]
+        others = [
+            one.expressions[node.index] for one in rows if isinstance(one, exp.Tuple) and node.index is not None and node.index < len(one.expressions)
+        ]
     elif isinstance(parent, (exp.Any, exp.All)) and isinstance(parent.parent, _COMPARED):
         of = _typed_name(parent.parent.left)
         return f"{of}[]" if of else None

@@ -246,7 +246,10 @@ def _compared(node: exp.Expr) -> exp.Expr:
     """With one value, with a list's, or with those of a query."""
     left, right = node.this, node.args["expression"]
     if isinstance(right, (exp.Any, exp.All)):
-        _convert_many(node, right)
+        convert_many([left], right.this)
+    elif of_kind(left, LISTS) and of_kind(right, LISTS) and left.type is not None and right.type is not None:
+        if conversion([_of_type(one.expressions[0] if one.expressions else None) for one in (left.type, right.type)]) is not None:
+            raise Refused("arrays of numbers of several types beside each other; cast one: x::numeric(12,4)[]")
     else:
         _convert([left, right], is_operator=True)
     return node
@@ -260,7 +263,7 @@ def _between(node: exp.Expr) -> exp.Expr:
 def _in(node: exp.Expr) -> exp.Expr:
     """Several values without columns are of one type together with what is looked for; others are compared one by one."""
     if node.args.get("query") is not None:
-        _convert_many(node, node)
+        convert_many([node.this], node.args["query"])
         return node
     items = list(node.expressions)
     if not any(of_kind(one, _REAL) for one in (node.this, *items)) or all(of_kind(one, _REAL) for one in (node.this, *items)):
@@ -324,30 +327,28 @@ def _scale_all(values: Sequence[exp.Expr]) -> None:
         _put(_scaled(one, max(scale for scale in scales if scale is not None)), one)
 
 
-def _convert_many(node: exp.Expr, many: exp.Expr) -> None:
-    """`node.this`, and the list's or query's values that it is compared with."""
-    left = node.this
-    of = many.args.get("query") or many.this
-    while isinstance(of, (exp.Paren, exp.Subquery)):
-        of = of.this
-    if not of_kind(left, _NUMBERS):
-        return
-    values: list[exp.Expr] | None = None
-    if isinstance(of, exp.Query):
-        queries = list(queries_of(of))
-        if all(isinstance(query, exp.Select) and len(query.selects) == 1 and not query.is_star for query in queries):
-            values = [query.selects[0].unalias() for query in queries]
-    elif isinstance(of, exp.Array):
-        values = list(of.expressions)
-    elif of_kind(of, LISTS) and of.type is not None and of.type.expressions:
-        _convert_list(left, of)
-        return
+def convert_many(left: Sequence[exp.Expr], many: exp.Expr) -> None:
+    """Columns, and those of a list or a query that they are compared with."""
+    while isinstance(many, (exp.Paren, exp.Subquery)):
+        many = many.this
+    if isinstance(many, exp.Query):
+        columns = [given_by(query) for query in queries_of(many)]
+        is_told = all(one is not None and len(one) == len(left) for one in columns)
+        for place, one in enumerate(left):
+            _convert_sought(one, [column[place].unalias() for column in columns if column is not None] if is_told else None)
+    elif isinstance(many, exp.Array):
+        _convert_sought(left[0], many.expressions)
+    elif of_kind(many, LISTS) and many.type is not None and many.type.expressions:
+        _convert_list(left[0], many)
+    elif not (isinstance(many, exp.Parameter) and of_kind(left[0], FLOATS)):
+        _convert_sought(left[0], None)
+
+
+def _convert_sought(left: exp.Expr, values: Sequence[exp.Expr] | None) -> None:
     if values is not None:
-        _convert([left, *values], is_operator=of_kind(left, _REAL) or any(of_kind(one, FLOATS) for one in values))
-    elif of_kind(left, _REAL) and not isinstance(of, exp.Parameter):
-        raise Refused("real beside values that aren't known to be real; cast it to double precision")
-    elif of_kind(left, DECIMALS) and width_of(left.type) > _NARROW:
-        raise Refused("a numeric beside values whose scale isn't known; cast them: numeric(12,4)")
+        _convert([left, *values], is_operator=any(of_kind(one, FLOATS) for one in (left, *values)))
+    elif of_kind(left, _REAL) or (of_kind(left, DECIMALS) and width_of(left.type) > _NARROW):
+        raise Refused("a number beside several whose type isn't known; cast them: numeric(12,4), double precision")
 
 
 def _convert_list(left: exp.Expr, many: exp.Expr) -> None:
@@ -363,7 +364,7 @@ def _convert_list(left: exp.Expr, many: exp.Expr) -> None:
 def _put(made: exp.Expr, of: exp.Expr) -> None:
     """What is given keeps its name."""
     if of.meta.get("is_of_star"):
-        raise Refused("UNION, INTERSECT or EXCEPT of * with numbers of another type; name the columns, and cast them")
+        raise Refused("* beside numbers of another type; name its columns, and cast them")
     if isinstance(of, exp.Column) and isinstance(of.parent, exp.Select) and of.arg_key == "expressions":
         made = exp.alias_(made, of.name, quoted=True, copy=False)
     put_in_place(made, of)

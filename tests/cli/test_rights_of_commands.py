@@ -290,9 +290,10 @@ def test_a_review_knows_who_decided_about_access_and_who_read_the_audit(make_sho
     for name in (*grants, "ada"):
         hw(folder, "user", "add", name, "--oidc")
         env[name] = {"HEADWATER_TOKEN": hw(folder, "user", "token", name).out.strip()}
-    asked = [hw(folder, "access", "request", "shop.orders", "--until", "8h", "--reason", "x", env=env["ada"]).out.strip() for _ in range(2)]
+    asked = [hw(folder, "access", "request", "shop.orders", "--until", "8h", "--reason", "x", env=env["ada"]).out.strip() for _ in range(3)]
     hw(folder, "access", "approve", asked[0], env=env["cat"])
     hw(folder, "access", "revoke", asked[1], env=env["fay"])
+    hw(folder, "access", "revoke", asked[2], env=env["ada"])  # one's own: it takes no right
     hw(folder, "audit", "list", env=env["dan"])
     hw(folder, "query", "SELECT count(*) FROM headwater.audit", env=env["dee"])
     assert "ada can't read the audit" in hw(folder, "audit", "list", env=env["ada"], expect=1).err
@@ -303,6 +304,7 @@ def test_a_review_knows_who_decided_about_access_and_who_read_the_audit(make_sho
         ("role idle", "admin *.*", None),
         ("group idles", "idle", None),
     ]
+    assert found["not_replayed"] == 0
     told = [row["record"] for row in hw(folder, "audit", "list", "--json").json]
     rows = {(one["principal"], one["action"], one["decision"], one["sql"]) for one in told}
     assert rows >= {("dan", "audit", "allowed", "list"), ("ada", "audit", "refused", "list"), ("eve", "admin", "allowed", "review access")}
@@ -374,3 +376,18 @@ def test_who_may_run_no_export_is_told_that(guarded: tuple[Path, dict[str, str]]
     done = hw(folder, "export", command, env={"HEADWATER_TOKEN": tokens["sam"]})
     assert "there is no export that you may run" in done.out + done.err
     assert "the project has no exports" not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ["ls", "status"])
+def test_who_may_run_no_table_is_told_that(guarded: tuple[Path, dict[str, str]], hw: Any, command: str) -> None:
+    folder, tokens = guarded
+    nobody = {"HEADWATER_TOKEN": tokens["nobody"]}
+    assert "there is no table that you may run" in hw(folder, command, env=nobody).err
+    assert "there is no table among those selected that you may run" in hw(folder, command, "marts.*", env=nobody).err
+    assert "you may run" not in hw(folder, command, env={"HEADWATER_TOKEN": tokens["op"]}).err
+
+
+@pytest.mark.parametrize("command", ["ls", "status"])
+def test_the_owner_of_a_project_without_tables_is_told_that(tmp_path: Path, hw: Callable[..., Any], command: str) -> None:
+    (tmp_path / "headwater.yaml").write_text("name: empty\n")
+    assert "the project defines no tables yet" in hw(tmp_path, command).err

@@ -65,7 +65,7 @@ def ls(
         screen.json(tables)
     else:
         is_choice = bool(united(selection, select) or united(exclude))
-        screen.table(*reports.listing(tables), empty=reports.no_tables(is_choice=is_choice))
+        screen.table(*reports.listing(tables), empty=reports.no_tables(is_choice=is_choice, is_owner=session.project.users.is_owner))
 
 
 def lint(

@@ -90,7 +90,8 @@ def status(
     if json:
         screen.json(tables)
     else:
-        reports.print_status(tables, is_choice=bool(united(selection, select) or united(exclude)))
+        is_choice = bool(united(selection, select) or united(exclude))
+        reports.print_status(tables, is_choice=is_choice, is_owner=session.project.users.is_owner)
     if any(table.is_bad for table in tables):
         raise typer.Exit(1)
 

@@ -263,17 +263,19 @@ def next_after(run: RunSummary) -> list[tuple[str, str]]:
 # -- status and doctor -----------------------------------------------------------------------------------------------
 
 
-def no_tables(*, is_choice: bool) -> str:
+def no_tables(*, is_choice: bool, is_owner: bool) -> str:
     """What to say in place of an empty list of tables."""
+    if not is_owner:
+        return f"there is no table {'among those selected ' if is_choice else ''}that you may run"
     return "nothing is selected: no table is what the selectors ask for" if is_choice else "the project defines no tables yet"
 
 
-def print_status(tables: Sequence[TableStatus], *, is_choice: bool) -> None:
+def print_status(tables: Sequence[TableStatus], *, is_choice: bool, is_owner: bool) -> None:
     rows = [
         [table.table, table.kind, table.status, table.rows, ago(table.committed_at), table.waiting_in_quarantine or None, _why(table)]
         for table in tables
     ]
-    screen.table(["TABLE", "KIND", "STATUS", "ROWS", "CHANGED", "QUARANTINE", "WHY"], rows, empty=no_tables(is_choice=is_choice))
+    screen.table(["TABLE", "KIND", "STATUS", "ROWS", "CHANGED", "QUARANTINE", "WHY"], rows, empty=no_tables(is_choice=is_choice, is_owner=is_owner))
     bad = [table for table in tables if table.is_bad]
     if any(table.status == "failed" for table in bad):
         screen.next_commands([("headwater retry", "run again what failed")])

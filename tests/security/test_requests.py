@@ -275,6 +275,14 @@ def test_what_is_not_allowed_any_more_or_gone_proves_nothing(clock: Clock) -> No
     assert (found.uses, found.not_replayed) == (1, 2)
 
 
+def test_taking_back_ones_own_request_uses_no_right(clock: Clock) -> None:
+    own = used(clock, "ada", DAYS, action="revoke", sql="3f2a of ada")
+    assert uses_of([own], WIDE) == []
+    assert [(use.principal.name, use.action) for use in uses_of([own, used(clock, "bo", DAYS, action="revoke", sql="3f2a of ada")], WIDE)] == [
+        ("bo", "approve")
+    ]
+
+
 def test_groups_that_a_provider_named_count(clock: Clock) -> None:
     records = [used(clock, "stranger", DAYS, "day", groups=("analysts",))]
     found = review(WIDE, uses_of(records, WIDE), RESOURCES.get)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headwater.engine import Connection, Engine, Result
+from headwater.engine import Connection, Engine, Result, parse_tree
 from headwater.errors import QueryError, StatementRefused
 from headwater.security.principals import Principal
 from headwater.security.scram import ScramSecret, make_keys
@@ -21,6 +21,8 @@ from headwater.serving.postgres import Server, serve_postgres
 from headwater.spec.names import TableName
 from headwater.spec.policies import Door
 from headwater.spec.tables import Column
+from headwater.storage.gate.parameters import described_columns, infer_types, with_typed_nulls
+from headwater.storage.gate.tree import Node
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,15 @@ class PlainService:
         return Principal(user, "service", door=door, address=address)
 
     def describe(self, principal: Principal, sql: str, parameter_types: Sequence[str], *, asked: str | None = None) -> Described:
-        count = max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)
         with self.engine.connection() as connection:
-            # a null itself would make an INTEGER of what is computed of it
-            untyped = re.sub(r"CAST\(\$\d+ AS ([^()\[\]]+(?:\(\d+,\d+\))?)\)", r"(SELECT CAST(NULL AS \1))", sql)
-            untyped = re.sub(r"\$(\d+)", "NULL", untyped)
-            rows = [] if sql.lower().startswith("explain") else connection.execute(f"DESCRIBE {untyped}").fetchall()
-        columns = tuple(Column(row[0], row[1]) for row in rows)
-        return Described(columns, tuple(list(parameter_types) + ["UNKNOWN"] * (count - len(parameter_types))))
+            if sql.lower().startswith("explain"):
+                return Described((), tuple(parameter_types))
+            node, names = _query(sql)
+            given = [None if one == "UNKNOWN" else one for one in parameter_types]
+            types = infer_types(node, names, dict(zip(names, given, strict=False)), connection)
+            columns = described_columns(node, types, connection)
+        assert columns is not None
+        return Described(tuple(columns), tuple(types[name] for name in names))
 
     def run(
         self,
@@ -121,7 +124,12 @@ class PlainService:
         try:
             if started is not None:
                 started(connection.interrupt)
-            return Answer(connection.execute(sql, {str(place): value for place, value in enumerate(parameters, 1)} or None), connection)
+            values = {str(place): value for place, value in enumerate(parameters, 1)}
+            nulls = {name for name, value in values.items() if value is None}
+            typed = with_typed_nulls(*_query(sql), nulls, connection) if nulls else None
+            if typed is not None:
+                sql, values = typed.sql, {name: value for name, value in values.items() if name in typed.parameters}
+            return Answer(connection.execute(sql, values or None), connection)
         except BaseException:
             connection.close()
             raise
@@ -139,6 +147,14 @@ class PlainService:
         for schema, name, column, type, nullable in rows:
             found.setdefault(TableName(schema, name), []).append((places[schema, name, column], Column(column, type, nullable == "YES")))
         return [Table(name, "table", tuple(column for _, column in sorted(columns, key=lambda pair: pair[0]))) for name, columns in found.items()]
+
+
+def _query(sql: str) -> tuple[Node, list[str]]:
+    """The tree of a query and the names of its parameters, in order."""
+    tree = parse_tree(sql)
+    assert tree is not None
+    found = tree["statements"][0]
+    return found["node"], sorted((item["key"] for item in found["named_param_map"]), key=int)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,11 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import adbc_driver_flightsql.dbapi
+import asyncpg
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 from adbc_driver_flightsql import DatabaseOptions
 
@@ -193,6 +197,60 @@ def test_a_view_is_read_by_its_own_grant(shop: Shop) -> None:
 def test_parameters_reach_the_lake(shop: Shop) -> None:
     with shop.postgres("sue") as connection:
         assert connection.execute("SELECT id FROM m.orders WHERE country = %s AND amount > %s", ("NO", 15)).fetchall() == [(3,)]
+
+
+PRICE = "CAST(amount AS numeric(10, 2))"
+#: Each with what it gives of the order of 10 for 1.5, and for null.
+COMPUTED = {
+    f"{PRICE} * $1": ("15", None),
+    f"{PRICE} + $1": ("11.5", None),
+    f"{PRICE} - $1": ("8.5", None),
+    f"coalesce({PRICE} + $1, 0)": ("11.5", "0"),
+    f"CASE WHEN id = 1 THEN {PRICE} + $1 END": ("11.5", None),
+    "$1 * 1.5": ("2.25", None),
+    "abs($1::numeric(10, 2))": ("1.5", None),
+}
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+@pytest.mark.parametrize("expression", COMPUTED)
+def test_what_is_computed_of_a_parameter_is_numeric_for_a_value_of_any_scale_and_for_null(shop: Shop, expression: str) -> None:
+    half, null = map(_number, COMPUTED[expression])
+    sql = f"SELECT {expression} FROM m.orders WHERE id = 1"
+
+    with shop.postgres("sue", autocommit=True) as connection:
+        for value, expected in ((Decimal("1.5"), half), (Decimal("1.50000000"), half), (None, null), (Decimal("1.5"), half)):
+            cursor = connection.execute(sql.replace("$1", "%(value)s"), {"value": value})
+            assert cursor.fetchall() == [(expected,)]
+            assert cursor.description is not None
+            (column,) = cursor.description
+            assert column.type_code == psycopg.adapters.types["numeric"].oid
+            if value is not None and "10, 2" not in expression.partition("$1")[2]:
+                assert column.scale is None
+
+    async def prepared() -> None:
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=shop.ports["postgres"], user="sue", password=shop.tokens["sue"], database="shop", ssl=False
+        )
+        try:
+            statement = await connection.prepare(sql)
+            assert [one.type.name for one in statement.get_attributes()] == ["numeric"]
+            for value, expected in ((Decimal("1.5"), half), (None, null), (Decimal("1.50000000"), half)):
+                assert await statement.fetchval(value) == expected
+        finally:
+            await connection.close()
+
+    asyncio.run(prepared())
+
+    with contextlib.closing(shop.flight("sue")) as flight, flight.cursor() as cursor:
+        for value, expected in ((Decimal("1.5"), half), (Decimal("1.50000000"), half), (None, null)):
+            cursor.execute(sql, pa.record_batch([pa.array([value], pa.decimal128(12, 8) if value is None else None)], ["value"]))
+            table = cursor.fetch_arrow_table()
+            assert pa.types.is_decimal(table.schema.types[0])
+            assert table.column(0).to_pylist() == [expected]
 
 
 def test_tokens_are_turned_back_for_a_purpose_that_the_session_states(shop: Shop) -> None:

@@ -20,6 +20,8 @@ from headwater.spec.names import TableName
 from headwater.spec.policies import Policies
 from headwater.spec.tables import Column
 from headwater.storage import Access, Lake
+from headwater.storage.gate.parameters import with_typed_nulls
+from headwater.storage.gate.tree import query_of
 
 EVERYTHING = Policies.model_validate({"roles": {"all": {"grants": [{"select": "*"}]}}, "version": "all"})
 READER = Access(Principal("ada", roles=frozenset({"all"})), EVERYTHING, MaskKeys("a", "b", "c"), datetime(2026, 1, 1, tzinfo=UTC))
@@ -210,6 +212,83 @@ def test_a_query_is_described_with_the_types_of_its_parameters(both: tuple[Lake,
     assert described.parameters == ("INTEGER", "DATE", "DATE", "DATE")
     assert [type_name for _, type_name in described.columns] == ["INTEGER", "DATE"]
     assert lake.describe_as(READER, "SELECT $1").parameters == ("VARCHAR",)
+
+
+OF_NULLS = {
+    "price + $1": "DECIMAL(11,2)",
+    "price * $1": "DECIMAL(18,4)",
+    "price % $1": "DECIMAL(10,2)",
+    "coalesce(price - $1, 0)": "DECIMAL(12,2)",
+    "CASE WHEN id >= 0 THEN price + $1 END": "DECIMAL(11,2)",
+    "$1 * 1.5": "DECIMAL(4,2)",
+    "abs($1::DECIMAL(10, 2))": "DECIMAL(10,2)",
+    "sum(price * $1)": "DECIMAL(38,4)",
+    "max(price + $1) OVER (PARTITION BY id)": "DECIMAL(11,2)",
+    "(SELECT max(price + $1) FROM t)": "DECIMAL(11,2)",
+    "list_transform([price], x -> x * CAST($1 AS DECIMAL(3, 1)))": "DECIMAL(13,3)[]",
+    "name || $1": "VARCHAR",
+    "id + $1": "BIGINT",
+}
+#: Each takes a query that gives `price + $1` as its one column `n`.
+AROUND = [
+    "{} ORDER BY n LIMIT $1",
+    "SELECT n FROM ({})",
+    "WITH c AS ({}) SELECT n FROM c WHERE n IS NOT DISTINCT FROM $1 - 1.5",
+    "{} UNION ALL SELECT 1",
+    "{} GROUP BY price + $1 HAVING price + $1 > 1 OR $1 IS NULL",
+    "SELECT DISTINCT n FROM ({}) ORDER BY n",
+    "SELECT b.n FROM ({}) a JOIN ({}) b ON a.n IS NOT DISTINCT FROM b.n + $1",
+]
+
+
+@pytest.mark.parametrize("expression", OF_NULLS)
+def test_what_is_computed_of_a_null_is_of_the_type_that_was_described(both: tuple[Lake, Connection], expression: str) -> None:
+    lake, _ = both
+    table = "(SELECT id, name, CAST(id AS DECIMAL(10, 2)) AS price FROM shop.customers) t"
+    sql = f"WITH t AS (FROM {table}) SELECT {expression} AS n FROM t"
+    assert lake.describe_as(READER, sql).columns == (("n", OF_NULLS[expression]),)
+    for _ in range(2):
+        with lake.read_as(READER, sql, parameters=[None]) as reading:
+            assert reading.types == [OF_NULLS[expression]]
+            found = {str(value) for (value,) in reading.fetchall()}
+        assert found <= {"None", "0.00", "[None]"}
+    with lake.read_as(READER, sql, parameters=[2]) as reading:
+        assert reading.types[0].partition("(")[0] == OF_NULLS[expression].partition("(")[0]
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_a_null_has_its_type_wherever_columns_come_from(both: tuple[Lake, Connection], around: str) -> None:
+    lake, _ = both
+    sql = around.replace("{}", "SELECT price + $1 AS n FROM (SELECT CAST(id AS DECIMAL(10, 2)) AS price FROM shop.customers)")
+    ((_, described),) = lake.describe_as(READER, sql).columns
+    assert described.startswith("DECIMAL")
+    with lake.read_as(READER, sql, parameters=[None]) as reading:
+        assert reading.types == [described]
+        assert (None,) in reading.fetchall()
+
+
+def test_nulls_stand_beside_values_and_where_no_type_is_known(both: tuple[Lake, Connection]) -> None:
+    lake, _ = both
+    sql = "SELECT CAST(id AS DECIMAL(10, 2)) * $1 AS a, id + $2 AS b FROM shop.customers WHERE id = $2 OR $1 > 5 ORDER BY 1"
+    for parameters in ([None, 3], {"1": None, "2": 3}):
+        with lake.read_as(READER, sql, parameters=parameters) as reading:
+            assert (reading.types, reading.fetchall()) == (["DECIMAL(18,4)", "BIGINT"], [(None, 6)])
+    assert lake.read_as(READER, sql, parameters=[6, None]).types == ["DECIMAL(18,2)", "BIGINT"]
+    assert lake.read_as(READER, "SELECT abs($a), $b", parameters={"a": None, "b": 1}).fetchall() == [(None, 1)]
+    assert lake.read_as(READER, "SELECT string_agg(name, $1) FROM shop.customers WHERE id = 1", parameters=[None]).fetchall() in (
+        [(None,)],
+        [("name1",)],
+    )
+    with pytest.raises(HeadwaterError):
+        lake.read_as(READER, "SELECT nothing + $1 FROM shop.customers", parameters=[None])
+
+
+def test_nulls_among_conditions_leave_the_query_as_it_is(both: tuple[Lake, Connection]) -> None:
+    _, connection = both
+    node = query_of(
+        "SELECT id, CASE WHEN id = $1 THEN 'x' END, id IN ($1), id BETWEEN $1 AND 2, count(*) FILTER (id > $1) FROM t JOIN u ON t.a = $1 LIMIT $1"
+    )
+    assert with_typed_nulls(node, ["1"], {"1"}, connection) is None
 
 
 def test_the_name_of_the_lake_may_stand_in_front(both: tuple[Lake, Connection]) -> None:

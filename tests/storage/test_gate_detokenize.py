@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -104,6 +105,16 @@ def test_each_use_is_in_the_audit_with_who_why_and_how_many_but_no_value(lake: L
     with lake.read_as(access, "SELECT max(detokenize(mail)) FROM shop.orders") as reading:
         reading.fetchone()
     assert said[-1].rows == 3  # one row came out, of three values
+
+
+def test_a_null_beside_it_turns_no_token_back_untold(lake: Lake) -> None:
+    said: list[Audited] = []
+    token = lake.read_as(reader(), "SELECT mail FROM shop.orders WHERE mail IS NOT NULL LIMIT 1").fetchall()[0][0]
+    sql = f"SELECT detokenize('{token}') IS NULL, 1.5 * $1"
+    assert lake.read_as(reader(RIGHT, audit=said.append), sql, parameters=[None]).fetchall() == [(False, None)]
+    alone: list[Audited] = []
+    assert lake.read_as(reader(RIGHT, audit=alone.append), sql, parameters=[2]).fetchall() == [(False, Decimal("3.0"))]
+    assert [(one.action, one.rows) for one in said] == [(one.action, one.rows) for one in alone]
 
 
 def test_an_audit_that_cannot_be_written_lets_nothing_out(lake: Lake) -> None:

@@ -375,11 +375,13 @@ class RequestsRoom(Room):
 
     def revoke(self, id: str) -> AccessRequest:
         """Takes access back, or refuses it. Raises ApprovalRefused, UsageError."""
+        from headwater.security.requests import told_of_revocation
+
         with self._state() as state:
             caller = self._caller(state)
             with self._refusal_noted(state, caller, "revoke", id):
                 taken = self._requests(state).revoke(id, by=caller, policies=users_of(self._loaded, state).policies())
-            self._note(state, caller, "revoke", f"{taken.id} of {taken.user}", [taken.table])
+            self._note(state, caller, "revoke", told_of_revocation(taken), [taken.table])
             return taken
 
     @contextmanager

@@ -215,6 +215,16 @@ def may_decide(policies: Policies, who: Principal, table: TableName, *, at: date
     return any(decide(policies, who, action, Resource(table), at=at).is_allowed for action in DECIDERS)
 
 
+def told_of_revocation(taken: AccessRequest) -> str:
+    """What the audit is told of access that was taken back, or refused."""
+    return f"{taken.id} of {taken.user}"
+
+
+def is_own_revocation(told: str, principal: str) -> bool:
+    """Whether somebody took back what they had asked for themselves, which takes no right."""
+    return told.partition(" of ")[2] == principal
+
+
 def effective_policies(policies: Policies, approved: Sequence[AccessRequest], at: datetime) -> Policies:
     """The policies united with what is approved: each request is a role and a group of its own, with the one member it was approved for.
 

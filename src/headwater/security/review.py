@@ -10,7 +10,7 @@ from typing import Any, Final
 from headwater.security.audited import Audited
 from headwater.security.decisions import Decision, Resource, decide
 from headwater.security.principals import APPROVED, OWNER, UNKNOWN, Membership, Principal, roles_of
-from headwater.security.requests import DECIDERS
+from headwater.security.requests import DECIDERS, is_own_revocation
 from headwater.spec.names import TableName
 from headwater.spec.policies import ACTIONS, Action, Grant, Group, LabelPattern, Policies, TablePattern, covers, turns_passed
 
@@ -91,6 +91,8 @@ def uses_of(
 
 def _rights_taken(record: Audited) -> Iterator[tuple[Action, TableName | None]]:
     """The rights that a row took, each with its table; with None those of the whole lake."""
+    if record.action == "revoke" and is_own_revocation(record.sql, record.principal):
+        return
     action = "approve" if record.action == "revoke" else record.action
     if action not in ACTIONS:
         return

@@ -215,8 +215,9 @@ class Session:
             return tuple(self._catalogs.describe(query, self.tables(), self._context()))
         with self._seen_when_refused():
             types = [pg.duckdb_type(oid) for oid in oids]
-            described = self._service.describe(self._who(), with_types(query.sql, oids, True), types, asked=sql)
-        return tuple((column.name, column.type) for column in described.columns)
+            described = self._service.describe(self._who(), with_types(query.sql, oids), types, asked=sql)
+        is_open = pg.NUMERIC in oids  # its digits come with its value
+        return tuple((column.name, pg.of_any_digits(column.type) if is_open else column.type) for column in described.columns)
 
     def _columns_of(self, word: str, sql: str) -> tuple[tuple[str, str], ...] | None:
         if word == "show":
@@ -251,7 +252,7 @@ class Session:
                 rows = self._catalogs.run(query, self.tables(), self._context(), values, self.attention.started)
                 note.rows = rows.count
             return rows
-        answer = self._service.run(self._who(), with_types(query.sql, oids), list(values), asked=sql, started=self.attention.started)
+        answer = self._service.run(self._who(), with_types(query.sql, oids, values), list(values), asked=sql, started=self.attention.started)
         try:
             self.attention.started(answer.interrupt)
             return rows_of_answer(answer)
@@ -566,24 +567,28 @@ def _parameter_numbers(sql: str) -> set[int]:
     }
 
 
-def with_types(sql: str, oids: Sequence[int], is_described: bool = False) -> str:
-    """The query with each parameter cast to what it was said to be. Numerics bring their own precision with their value."""
+def with_types(sql: str, oids: Sequence[int], values: Sequence[Any] | None = None) -> str:
+    """The query with each parameter cast to what it was said to be. A numeric brings its own digits with its value, and a null has none."""
     if not oids or "$" not in sql:
         return sql
-    return (_with_types if len(sql) <= _MOST_REMEMBERED else _with_types.__wrapped__)(sql, tuple(oids), is_described)
+    types = [pg.duckdb_type(oid) for oid in oids]
+    if values is not None:
+        for place, (oid, value) in enumerate(zip(oids, values, strict=True)):
+            if oid == pg.NUMERIC:
+                types[place] = "UNKNOWN" if value is not None else "DECIMAL(1,0)"
+    return (_with_types if len(sql) <= _MOST_REMEMBERED else _with_types.__wrapped__)(sql, tuple(types))
 
 
 @lru_cache(512)
-def _with_types(sql: str, oids: tuple[int, ...], is_described: bool) -> str:
+def _with_types(sql: str, types: tuple[str, ...]) -> str:
     found = tokens(sql)
     parts = []
     last = 0
     for (_, mark, at), (kind, number, next_at) in itertools.pairwise(found):
-        if mark != "$" or kind != "number" or next_at != at + 1 or not number.isdecimal() or not 1 <= int(number) <= len(oids):
+        if mark != "$" or kind != "number" or next_at != at + 1 or not number.isdecimal() or not 1 <= int(number) <= len(types):
             continue
-        oid = oids[int(number) - 1]
-        type = pg.duckdb_type(oid)
-        if type == "UNKNOWN" or (oid == pg.NUMERIC and not is_described):
+        type = types[int(number) - 1]
+        if type == "UNKNOWN":
             continue
         end = next_at + len(number)
         parts.append(f"{sql[last:at]}CAST({sql[at:end]} AS {type})")

@@ -68,6 +68,7 @@ _PLAIN: Final = {
     "UBIGINT": NUMERIC,
     "HUGEINT": NUMERIC,
     "UHUGEINT": NUMERIC,
+    "DECIMAL": NUMERIC,  # of any digits
     "FLOAT": FLOAT4,
     "DOUBLE": FLOAT8,
     "VARCHAR": TEXT,
@@ -87,6 +88,7 @@ _PLAIN: Final = {
     "BIT": VARBIT,
 }
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)$")
+_WIDEST = re.compile(r"DECIMAL\(38,\s*\d+\)")
 _LIST = re.compile(r"(.*)\[\d*\]$", re.DOTALL)
 
 
@@ -154,6 +156,11 @@ _NAMED: Final = {
     NUMERIC: "DECIMAL(38,10)",
     UUID: "UUID",
 }
+
+
+def of_any_digits(duckdb_type: str) -> str:
+    """The type without its digits where it is a decimal of the most, as all are that are computed of one whose digits aren't known."""
+    return _WIDEST.sub("DECIMAL", duckdb_type)
 
 
 def duckdb_type(oid: int) -> str:

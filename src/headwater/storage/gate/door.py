@@ -9,7 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from headwater.engine import Connection, Overtime, describe_query
+from headwater.engine import Connection, Overtime, Result, describe_query
 from headwater.errors import (
     HeadwaterError,
     Interrupted,
@@ -38,7 +38,7 @@ from headwater.storage.gate.apart import Lease
 from headwater.storage.gate.files import FileLists
 from headwater.storage.gate.filters import missing_column
 from headwater.storage.gate.hot import HotTables
-from headwater.storage.gate.parameters import described_columns, infer_types
+from headwater.storage.gate.parameters import TypedNulls, described_columns, infer_types, with_typed_nulls
 from headwater.storage.gate.plans import Plan, Plans
 from headwater.storage.gate.standing import Handle, Standing
 from headwater.storage.gate.tables import Moment, resource_of, unknown
@@ -49,7 +49,7 @@ from headwater.storage.relations import is_visible, published_columns, published
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: How many ways of giving its parameters' types are remembered of a plan.
+#: How many ways of giving its parameters' types are remembered of a plan, and how many sets of them that were null.
 _MOST_DESCRIBED: Final = 16
 #: Those of one answer to a reader; Postgres has 1,664.
 _MOST_COLUMNS: Final = 10_000
@@ -316,7 +316,7 @@ class Door:
                 place.release(False)
                 reading = read_in_workspace(self._core, sql, at=at, head=head, macros=macros, guard=guard)
             else:
-                result = self._run(plan, plan.sql, parameters, place.connection, guard)
+                result = self._run(plan, plan.sql, parameters, access, place.connection, guard)
                 _refuse_wide(access, len(result.columns))
                 reading = Reading(result, place.handle.interrupt, place.release, guard)
         except HeadwaterError as error:
@@ -355,19 +355,41 @@ class Door:
         place.plan = self._plans.plan(access, sql, moment, place.connection, macros, place.lease)
         return place.plan
 
-    def _run(self, plan: Plan, sql: str, parameters: Sequence[Any] | Mapping[str, Any], connection: Connection, guard: _Guarded) -> Any:
+    def _run(
+        self, plan: Plan, sql: str, parameters: Sequence[Any] | Mapping[str, Any], access: Access, connection: Connection, guard: _Guarded
+    ) -> Result:
+        given = len(parameters)
+        if given != len(plan.parameters):
+            raise UsageError("a query is given a value for each of its parameters", expected=plural(len(plan.parameters), "value"), found=str(given))
+        values = dict(parameters) if isinstance(parameters, Mapping) else {str(place): value for place, value in enumerate(parameters, 1)}
+        nulls = frozenset(name for name, value in values.items() if value is None)
+        typed = self._typed_nulls(plan, nulls, access, connection) if nulls else None
         for statement in plan.macros:
             connection.execute(statement)
         if plan.is_filtered:
             # the barrier behind a row filter runs on all cores only where nobody asks for the rows' order
             connection.execute("SET SESSION preserve_insertion_order = false")
         guard.check_time()
-        given = len(parameters)
-        if given != len(plan.parameters):
-            raise UsageError("a query is given a value for each of its parameters", expected=plural(len(plan.parameters), "value"), found=str(given))
-        if not given:
-            return connection.execute(sql)
-        return connection.execute_bound(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
+        if typed is not None:
+            sql, values = typed.sql, {name: value for name, value in values.items() if name in typed.parameters}
+        return connection.execute_bound(sql, values) if values else connection.execute(sql)
+
+    def _typed_nulls(self, plan: Plan, nulls: frozenset[str], access: Access, connection: Connection) -> TypedNulls | None:
+        if plan.node is None or nulls in plan.with_nulls:
+            return plan.with_nulls.get(nulls)
+        self._define(plan, access, connection)
+        found = with_typed_nulls(plan.node, plan.parameters, nulls, connection)
+        if len(plan.with_nulls) < _MOST_DESCRIBED:
+            plan.with_nulls[nulls] = found
+        return found
+
+    def _define(self, plan: Plan, access: Access, connection: Connection) -> None:
+        """Makes the macros with which a plan is bound, and not run: binding computes what is constant, and no token is turned back by that."""
+        for statement in plan.macros:
+            connection.execute(statement)
+        if plan.turned_back is not None:
+            for statement in detokenizing_macros(access.keys.tokens, ()):
+                connection.execute(statement)
 
     def detokenize(self, access: Access, tokens: Sequence[str]) -> list[str | None]:
         """See `Lake.detokenize`."""
@@ -426,12 +448,7 @@ class Door:
             if asked in plan.described:
                 is_done = True
                 return plan.described[asked]
-            for statement in plan.macros:
-                place.connection.execute(statement)
-            if plan.turned_back is not None:
-                # binding computes what is constant: no token is turned back where the audit isn't told
-                for statement in detokenizing_macros(access.keys.tokens, ()):
-                    place.connection.execute(statement)
+            self._define(plan, access, place.connection)
             given = dict(zip(plan.parameters, parameter_types, strict=False))
             types = infer_types(plan.node, plan.parameters, given, place.connection)
             columns = described_columns(plan.node, types, place.connection) if types else describe_query(place.connection, plan.sql)

@@ -1,8 +1,12 @@
-"""Types of a statement's parameters: those its author gave, else those of what they are compared with, which wire protocols have to tell."""
+"""Types of a statement's parameters: those its author gave, else those of what they are compared with, which wire protocols have to tell.
+And nulls of these types in their place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any, Final
 
 from headwater.engine import Connection, describe_query
@@ -24,33 +28,106 @@ def infer_types(node: Node, names: Sequence[str], given: Mapping[str, str | None
     return {name: found.get(name, UNKNOWN_TYPE) for name in names}
 
 
-def described_columns(node: Node, types: Mapping[str, str], connection: Connection) -> list[Column] | None:
-    """What a query gives whose parameters are of these types; None for one that can't be written out. Binds on `connection` and runs nothing.
+@dataclass(frozen=True, slots=True)
+class TypedNulls:
+    """A query with nulls in the place of some of its parameters, and those that it still has."""
 
-    DuckDB takes what is computed of a constant null for an INTEGER, of whatever type the null is: price + NULL::DECIMAL. Not so of a subquery, which
-    in turn can't stand where a constant must.
+    sql: str
+    parameters: frozenset[str]
+
+
+def described_columns(node: Node, types: Mapping[str, str], connection: Connection) -> list[Column] | None:
+    """What a query gives whose parameters are of these types; None for one that can't be written out. Binds on `connection` and runs nothing."""
+    return _bound(node, types, connection)[1]
+
+
+def with_typed_nulls(node: Node, names: Sequence[str], nulls: AbstractSet[str], connection: Connection) -> TypedNulls | None:
+    """What runs where the parameters `nulls` are null, so that the columns are of the types that `described_columns` says; None for the query itself.
+
+    Binds on `connection` and runs nothing.
     """
-    text = to_sql(_with_nulls(node, types, "(SELECT CAST(NULL AS {}))"))
-    if text is None:
+    if not any(is_deciding and name in nulls for name, is_deciding in _parameters(node)):
         return None
     try:
-        return describe_query(connection, text)
+        types = infer_types(node, names, {}, connection)
+        form, _ = _bound(node, types, connection)
+        alike = form.deciding if form.other == form.deciding else None
+        written = _with_nulls(node, {name: types[name] for name in nulls}, _Form(form.deciding, alike))
+        text = to_sql(written)
     except HeadwaterError:
-        constant = to_sql(_with_nulls(node, types, "CAST(NULL AS {})"))
-        if constant is None:
-            raise
-        return describe_query(connection, constant)
+        return None
+    return None if text is None else TypedNulls(text, frozenset(name for name, _ in _parameters(written)))
 
 
-def _with_nulls(node: Any, types: Mapping[str, str], form: str) -> Any:
-    """The tree with a null of its type in place of each parameter, written as `form` says."""
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a null of a type is written where it decides the type of a column, and where it doesn't; None: the parameter stays."""
+
+    deciding: str
+    other: str | None
+
+
+#: DuckDB takes what is computed of a constant null for an INTEGER, of whatever type the null is: price + NULL::DECIMAL.
+_CONSTANT: Final = "CAST(NULL AS {})"
+#: Not so of a subquery. It can't stand where a constant must, nor in a lambda.
+_SUBQUERY: Final = "(SELECT CAST(NULL AS {}))"
+#: Slower than a subquery. It can stand in a lambda.
+_COMPUTED: Final = "CASE WHEN random() > 2 THEN CAST(NULL AS {}) END"
+#: The first that binds is taken. A subquery takes its time to plan; what HAVING says again of a group has to be written alike.
+_FORMS: Final = (_Form(_SUBQUERY, _CONSTANT), _Form(_SUBQUERY, _SUBQUERY), _Form(_COMPUTED, _CONSTANT), _Form(_CONSTANT, _CONSTANT))
+#: Says which rows there are, and in what order.
+_OF_ROWS: Final = frozenset({"where_clause", "having", "qualify", "modifiers", "condition", "when_expr", "filter", "filter_expr"})
+_CONDITIONS: Final = frozenset({"COMPARISON", "BETWEEN", "CONJUNCTION"})
+_CONDITIONAL: Final = frozenset({"COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL", "OPERATOR_NOT"})
+
+
+def _bound(node: Node, types: Mapping[str, str], connection: Connection) -> tuple[_Form, list[Column] | None]:
+    """The form of nulls with which a query is bound, and its columns, None where it can't be written out. Raises what binding raises."""
+    tried: set[str] = set()
+    failure: HeadwaterError | None = None
+    for form in _FORMS:
+        text = to_sql(_with_nulls(node, types, form))
+        if text is None:
+            return form, None
+        if text in tried:
+            continue
+        tried.add(text)
+        try:
+            return form, describe_query(connection, text)
+        except HeadwaterError as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _with_nulls(node: Any, types: Mapping[str, str], form: _Form, is_deciding: bool = True) -> Any:
+    """The tree with a null of its type in the place of each parameter that has one."""
     if isinstance(node, list):
-        return [_with_nulls(item, types, form) for item in node]
+        return [_with_nulls(item, types, form, is_deciding) for item in node]
     if not isinstance(node, dict):
         return node
     if node.get("class") == "PARAMETER":
-        return {**expression_of(form.format(types[node["identifier"]])), "alias": node["alias"]}
-    return {key: _with_nulls(value, types, form) for key, value in node.items()}
+        text, type_name = form.deciding if is_deciding else form.other, types.get(node["identifier"])
+        return node if text is None or type_name is None else {**expression_of(text.format(type_name)), "alias": node["alias"]}
+    return {key: _with_nulls(value, types, form, is_deciding and _is_deciding(node, key)) for key, value in node.items()}
+
+
+def _parameters(node: Any, is_deciding: bool = True) -> Iterator[tuple[str, bool]]:
+    """Each place of a parameter: its name, and whether it may decide the type of a column."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _parameters(item, is_deciding)
+    elif isinstance(node, dict):
+        if node.get("class") == "PARAMETER":
+            yield node["identifier"], is_deciding
+        for key, value in node.items():
+            yield from _parameters(value, is_deciding and _is_deciding(node, key))
+
+
+def _is_deciding(node: Node, key: str) -> bool:
+    """Whether what stands there may decide the type of a column."""
+    is_condition = node.get("class") in _CONDITIONS or (node.get("class") == "OPERATOR" and node["type"] in _CONDITIONAL)
+    return key not in _OF_ROWS and not is_condition
 
 
 class _Search:
@@ -99,7 +176,7 @@ class _Search:
 
     def _cast(self, node: Node) -> None:
         if _is_parameter(node["child"]) and node["child"]["identifier"] not in self._found:
-            text = to_sql({**EMPTY_SELECT, "select_list": [_with_nulls(node, {node["child"]["identifier"]: "VARCHAR"}, "CAST(NULL AS {})")]})
+            text = to_sql({**EMPTY_SELECT, "select_list": [_with_nulls(node, {node["child"]["identifier"]: "VARCHAR"}, _FORMS[-1])]})
             if text is not None:
                 self._put(node["child"], self._described(text))
 

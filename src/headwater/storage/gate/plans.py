@@ -23,6 +23,7 @@ from headwater.storage.gate.access import Access, Described
 from headwater.storage.gate.apart import Apart, Lease
 from headwater.storage.gate.entangled import refuse_entangled, too_deep
 from headwater.storage.gate.outline import outline
+from headwater.storage.gate.parameters import TypedNulls
 from headwater.storage.gate.tables import Moment, Seen, Tables, TurningBack, is_same
 from headwater.storage.gate.tree import Node, query_of, to_sql
 from headwater.storage.gate.walk import Walk
@@ -56,6 +57,8 @@ class Plan:
     reads_audit: bool = False
     #: What was found out about it, by the types of its parameters as they were given.
     described: dict[tuple[str | None, ...], Described] = field(default_factory=dict, compare=False)
+    #: What runs instead of it, by the parameters that are null; None where it runs itself.
+    with_nulls: dict[frozenset[str], TypedNulls | None] = field(default_factory=dict, compare=False)
 
     @property
     def leaves_traces(self) -> bool:
@@ -188,7 +191,7 @@ def _plan_of_explaining(access: Access, sql: str, plan: Plan, tables: Tables) ->
     tables.bind(macros, plan.sql)
     lines = ", ".join(map(quote_literal, outline(node, tables.notes(plan.columns))))
     text = f"SELECT unnest(CAST([{lines}] AS VARCHAR[])) AS {quote(_EXPLAINED)}"
-    return replace(plan, sql=text, node=query_of(text), macros=macros, turned_back=None, is_filtered=False, described={})
+    return replace(plan, sql=text, node=query_of(text), macros=macros, turned_back=None, is_filtered=False, described={}, with_nulls={})
 
 
 def _plan_of_query(access: Access, sql: str, tables: Tables, known: Mapping[str, str]) -> Plan:

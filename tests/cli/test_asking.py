@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 import headwater
-from headwater.api.users import open_state
+from headwater.api.rooms import open_state
 from headwater.state import tables as t
 
 POLICIES = """\

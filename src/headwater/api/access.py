@@ -175,7 +175,7 @@ class AccessRoom:
 
     def _known(self, user: str) -> tuple[UserInfo | None, Policies]:
         """The user of that name, if there is one yet, and the policies of now."""
-        from headwater.api.users import users_of
+        from headwater.api.rooms import users_of
 
         session = self._session()
         if session is None:

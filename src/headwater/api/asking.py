@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headwater.api.users import TOKEN_VARIABLE, keyring_of, users_of
+from headwater.api.rooms import TOKEN_VARIABLE, keyring_of, users_of
 from headwater.errors import AuditUnwritable, UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from headwater import errors
 from headwater.api.results import Finding
-from headwater.api.users import keyring_of
+from headwater.api.rooms import keyring_of
 from headwater.engine import extension_available
 from headwater.orchestration import Session, open_session
 from headwater.orchestration.session import lake_config_of

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from headwater.api.users import Room, keyring_of
+from headwater.api.rooms import Room, keyring_of
 from headwater.errors import ApprovalRefused, HeadwaterError, TableNotFound, UsageError
 from headwater.project import LoadedProject
 from headwater.spec.counting import plural

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from headwater.api.users import Room, keyring_of, users_of
+from headwater.api.rooms import Room, keyring_of, users_of
 from headwater.errors import UsageError
 from headwater.secrets import PURPOSES, QUIET_PURPOSES, KeyInfo, Purpose, secret_file
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.api.users import keyring_of
+from headwater.api.rooms import keyring_of
 from headwater.errors import UsageError
 from headwater.spec._base import parse_duration
 

@@ -9,15 +9,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from headwater.api.auditing import AuditRoom
 from headwater.api.exports import Exports
 from headwater.api.keys import KeysRoom, SecretsRoom, TokensRoom
 from headwater.api.lake import LakeRoom
 from headwater.api.quarantine import Quarantine
+from headwater.api.requests import RequestsRoom
 from headwater.api.result import Result
 from headwater.api.results import CheckResult, Finding, ListedTable, TableStatus
 from headwater.api.rights import Rights
 from headwater.api.sources import Sources
-from headwater.api.users import AuditRoom, RequestsRoom, UsersRoom
+from headwater.api.users import UsersRoom
 from headwater.errors import (
     LakeError,
     Problem,

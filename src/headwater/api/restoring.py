@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from headwater.api.rooms import keyring_of
 from headwater.api.sealing import is_sealed_backup, unseal_backup
-from headwater.api.users import keyring_of
 from headwater.engine import Engine
 from headwater.orchestration import open_session
 from headwater.project import LoadedProject

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from headwater.api.users import Room, users_of
+from headwater.api.rooms import Room, users_of
 from headwater.errors import ApprovalRefused
 from headwater.spec.names import OWNER_NAME
 

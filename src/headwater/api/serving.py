@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.api.asking import Asking
 from headwater.api.hot import HotKeeper
-from headwater.api.users import users_of
+from headwater.api.rooms import users_of
 from headwater.errors import HeadwaterError, UsageError
 from headwater.security.audited import Audited, new_query_id
 from headwater.security.network import Turns

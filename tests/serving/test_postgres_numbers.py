@@ -370,3 +370,43 @@ def test_smallint_beside_an_integer_is_one(both: Both, expressions: str) -> None
     difference, is_answered = _difference(both, f"SELECT id, {expressions} FROM {{s}}.singles ORDER BY id".replace("{s}", SCHEMA))
     assert difference is None
     assert is_answered
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH RECURSIVE t (x) AS (SELECT 1.50 UNION ALL SELECT x + 1 FROM t WHERE x < 200) SELECT count(*), max(x), max(x)::text FROM t",
+        "WITH RECURSIVE t (x) AS (SELECT 1::numeric UNION ALL SELECT x * 2 FROM t WHERE x < 5000) SELECT x, x::text FROM t",
+        "WITH RECURSIVE t (x) AS (SELECT 1::numeric(18,6) UNION ALL SELECT (x * 1.5)::numeric(18,6) FROM t WHERE x < 50) SELECT x, x::text FROM t",
+        "WITH RECURSIVE t (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t WHERE n < 100) SELECT sum(n), sum(n / 2) FROM t",
+        "WITH RECURSIVE t (n, m) AS (VALUES (1, 2.5), (2, 3.55) UNION ALL SELECT n + 1, m * 1 FROM t WHERE n < 5) SELECT n, m FROM t ORDER BY 1, 2",
+        "WITH RECURSIVE t (x, y) AS (SELECT 1::float8, 0.1::real UNION ALL SELECT x * 1.5, y FROM t WHERE x < 50) SELECT x, y FROM t",
+        "WITH RECURSIVE t AS (SELECT id, customer, 0 AS level, price FROM {s}.facts WHERE id = 2 UNION ALL "
+        "SELECT f.id, f.customer, t.level + 1, f.price FROM {s}.facts f JOIN t ON f.customer = t.id WHERE t.level < 2) SELECT * FROM t ORDER BY 1, 3",
+        "WITH RECURSIVE t (n, b) AS (SELECT id, price FROM {s}.facts UNION ALL SELECT n + 10, b FROM t WHERE n < 25) SELECT * FROM t ORDER BY 1, 2",
+        "WITH RECURSIVE t (n) AS (SELECT 1), u AS (SELECT n FROM t UNION ALL SELECT 2.5) SELECT n FROM u",
+        "WITH t (k, n) AS (SELECT kind, sum(id) FROM {s}.facts GROUP BY kind HAVING sum(id) > 3) SELECT n / 2.0, n / 2 FROM t ORDER BY 1",
+        "WITH t (a, b) AS (SELECT id AS b, small FROM {s}.facts ORDER BY b LIMIT 4) SELECT a, b FROM t ORDER BY 1",
+        "WITH t (n) AS (VALUES (1), (3)) SELECT n / 2.0 FROM t",
+    ],
+)
+def test_columns_that_with_names_have_their_type(both: Both, sql: str) -> None:
+    assert _difference(both, sql.replace("{s}", SCHEMA)) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("terms", "sqlstate"),
+    [
+        ("SELECT 1 UNION ALL SELECT x * 1.5 FROM t WHERE x < 5", "42804"),
+        ("SELECT 1::smallint UNION ALL SELECT x + 1 FROM t WHERE x < 5", "42804"),
+        ("SELECT 1::real UNION ALL SELECT x * 1.5 FROM t WHERE x < 5", "42804"),
+        ("SELECT price FROM {s}.facts UNION ALL SELECT x + 1 FROM t WHERE x < 5", "42804"),
+        ("SELECT 1.5 UNION ALL SELECT x * 1.5 FROM t WHERE x < 5", None),
+        ("SELECT 1::numeric UNION ALL SELECT x / 3 FROM t WHERE x > 0.5", None),
+    ],
+)
+def test_a_recursive_query_of_other_numbers_than_it_begins_with_is_refused(both: Both, terms: str, sqlstate: str | None) -> None:
+    expected, got = (ask(one, f"WITH RECURSIVE t (x) AS ({terms}) SELECT x FROM t".replace("{s}", SCHEMA)) for one in both)
+    assert isinstance(got, psycopg.Error)
+    assert got.sqlstate == (sqlstate or "0A000")
+    assert (expected.sqlstate if isinstance(expected, psycopg.Error) else None) == sqlstate

@@ -21,7 +21,7 @@ from headwater.serving.postgres.dialect_kinds import typed
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.dialect_written import sql_of, weight
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_columns, output_name
+from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_by_alias, name_columns, output_name
 from headwater.serving.postgres.reading import is_cte, read_postgres
 from headwater.serving.postgres.refusal import Refused
 from headwater.serving.postgres.trees import put_in_place
@@ -134,6 +134,7 @@ class _Translation:
         for select in self._tree.find_all(exp.Select):
             if not isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
                 name_columns(select)
+        name_by_alias(self._tree)
 
     def _type_parameters(self) -> None:
         """Numbers get the type that the client gave them. A numeric brings its scale with its value."""

@@ -11,6 +11,7 @@ from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_mixed import MIXED_RULES, beside
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
 from headwater.serving.postgres.dialect_quoted import QUOTED_RULES, with_number
+from headwater.serving.postgres.dialect_recursive import with_first_term
 from headwater.serving.postgres.dialect_rows import with_rows
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
 from headwater.serving.postgres.dialect_times import TIME_RULES
@@ -154,6 +155,7 @@ RULES: Final[dict[str, Rule]] = {
     **CALL_RULES,
     **QUOTED_RULES,
     **with_rows({name: with_number(MIXED_RULES[name]) if name in QUOTED_RULES else MIXED_RULES[name] for name in MIXED_RULES}),
+    "Union": with_first_term(MIXED_RULES["Union"]),
     "Add": with_number(beside(NUMBER_RULES["Add"])),
     "Mul": with_number(beside(NUMBER_RULES["Mul"])),
     "Sub": beside(NUMBER_RULES["Sub"]),

@@ -20,6 +20,39 @@ def name_columns(select: exp.Select) -> None:
         select.set("expressions", [item if name is None else exp.alias_(item, name, quoted=True, copy=False) for item, name in named])
 
 
+def name_by_alias(tree: exp.Expr) -> None:
+    """`t (n) AS (SELECT 1 ..` as `SELECT 1 AS n ..`: the type of `n` is looked for by its name in the query, in the first one of a UNION."""
+    for relation in tree.find_all(exp.CTE, exp.Subquery):
+        first: exp.Expr | None = relation
+        while isinstance(first, (exp.CTE, exp.SetOperation, exp.Subquery)):
+            first = first.this
+        if isinstance(first, exp.Select) and relation.alias_column_names:
+            _name_values(first)
+            _rename(first, relation.alias_column_names)
+
+
+def _name_values(select: exp.Select) -> None:
+    """VALUES by itself, as sqlglot reads it."""
+    source = select.args["from_"].this if select.args.get("from_") is not None else None
+    if isinstance(source, exp.Values) and select.is_star and source.alias == "_values" and isinstance(source.expressions[0], exp.Tuple):
+        names = [f"column{place}" for place in range(1, len(source.expressions[0].expressions) + 1)]
+        source.args["alias"].set("columns", [exp.to_identifier(name) for name in names])
+        select.set("expressions", [exp.column(name) for name in names])
+
+
+def _rename(select: exp.Select, names: list[str]) -> None:
+    """But where a clause of the query may mean one of these names."""
+    clauses = [select.args[part] for part in ("group", "having", "order", "distinct", "qualify") if select.args.get(part) is not None]
+    meant = {column.name for clause in clauses for column in clause.find_all(exp.Column) if not column.table}
+    items = list(select.expressions)
+    if select.is_star or len(names) > len(items):
+        return
+    for place, (item, name) in enumerate(zip(items, names, strict=False)):
+        if item.alias_or_name != name and not {name, item.alias if isinstance(item, exp.Alias) else name} & meant:
+            items[place] = exp.alias_(item.unalias(), name, quoted=True, copy=False)
+    select.set("expressions", items)
+
+
 def output_name(item: exp.Expr) -> str | None:
     """What Postgres calls a column that has no name of its own; None where it has one."""
     inner = item

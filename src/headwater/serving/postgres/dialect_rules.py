@@ -9,7 +9,6 @@ from sqlglot import exp
 from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
-from headwater.serving.postgres.dialect_quoted import QUOTED_RULES, with_number
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
 from headwater.serving.postgres.dialect_times import TIME_RULES
 from headwater.serving.postgres.refusal import Refused
@@ -52,6 +51,20 @@ NODES: Final = frozenset(
         "Any",
         "All",
         "Neg",
+        "EQ",
+        "NEQ",
+        "GT",
+        "GTE",
+        "LT",
+        "LTE",
+        "NullSafeEQ",
+        "NullSafeNEQ",
+        "Between",
+        "In",
+        "Coalesce",
+        "Nullif",
+        "Greatest",
+        "Least",
         "Case",
         "If",
         "DPipe",
@@ -75,8 +88,6 @@ NODES: Final = frozenset(
         "PercentRank",
         "CumeDist",
         "Ntile",
-        "Lag",
-        "Lead",
         "FirstValue",
         "LastValue",
         "NthValue",
@@ -154,9 +165,6 @@ RULES: Final[dict[str, Rule]] = {
     **TEXT_RULES,
     **TIME_RULES,
     **CALL_RULES,
-    **QUOTED_RULES,
-    "Add": with_number(NUMBER_RULES["Add"]),
-    "Mul": with_number(NUMBER_RULES["Mul"]),
     "Cast": with_seconds(NUMBER_RULES["Cast"]),
     "hw_kept_to_timestamp()": with_epoch(TIME_RULES["hw_kept_to_timestamp()"]),
     "LimitOptions": _fetched,

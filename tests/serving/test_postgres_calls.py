@@ -81,7 +81,7 @@ def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:
         ("SELECT regexp_replace(name, '[0-9[:space:]]', '', 'g') FROM {s}.facts", "signs that mean something else"),
         ("SELECT substring(name from '[_[:upper:]]+') FROM {s}.facts", "signs that mean something else"),
         ("SELECT E'a'", "a string with escapes"),
-        ("SELECT id FROM {s}.facts WHERE price = '1e3'", "a text beside a numeric"),
+        ("SELECT id FROM {s}.facts WHERE price = 'NaN'", "a text beside a numeric"),
         ("SELECT to_timestamp(1.5)", "to_timestamp of what isn't known to be an integer"),
         ("SELECT translate(name, 'aa', 'x') FROM {s}.facts", "translate of a character that stands there twice"),
         ("SELECT make_date(0, 1, 1)", "a value doesn't fit"),

@@ -199,27 +199,6 @@ def test_a_column_is_divided_with_the_digits_of_all_its_rows(both: Both) -> None
     assert _difference(both, sql) == (None, True)
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT id FROM {s}.facts WHERE price < '12.345' ORDER BY id",
-        "SELECT id FROM {s}.facts WHERE price = (SELECT max(price) FROM {s}.facts) AND price < ' 999999.999 ' ORDER BY id",
-        "SELECT id FROM {s}.facts WHERE '0.005' > price OR price IN ('-12.354', '3') ORDER BY id",
-        "SELECT id FROM {s}.facts WHERE price BETWEEN '-12.355' AND '.5' ORDER BY id",
-        "SELECT id, coalesce(price, '0.001'), greatest(price, '12.345'), nullif(price, '1.001') FROM {s}.facts ORDER BY id",
-        "SELECT id, price + '0.001', '2' * price, 1.5 + '2' FROM {s}.facts ORDER BY id",
-        "SELECT id FROM {s}.facts WHERE id = '3' OR small < ' -1 ' OR ratio > '1.5' ORDER BY id",
-        "SELECT id FROM {s}.facts WHERE price IS DISTINCT FROM '57.001' ORDER BY id",
-        "SELECT id FROM {s}.facts WHERE id = '3.4'",
-        "SELECT id FROM {s}.facts WHERE id IN (1, 'x')",
-    ],
-)
-def test_a_text_beside_a_number_is_the_number_that_it_says(both: Both, sql: str) -> None:
-    difference, is_answered = _difference(both, sql.replace("{s}", SCHEMA))
-    assert difference is None
-    assert is_answered
-
-
 @pytest.mark.parametrize("is_binary", [False, True])
 @pytest.mark.parametrize(
     ("sql", "parameters"),

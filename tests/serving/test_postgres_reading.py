@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from beside_postgres import SCHEMA, Both, ask, assert_answered_alike
 from psycopg.conninfo import conninfo_to_dict
 
+from headwater import errors
 from headwater.serving.postgres.belonging import is_catalog_query
+from headwater.serving.postgres.dialect import Context, translate
+from headwater.serving.postgres.failures import WireError, sqlstate
 
 _BOUND: list[tuple[str, tuple[Any, ...]]] = [
     ("SELECT id FROM {s}.facts WHERE id IN (%s,%s) ORDER BY id", (1, 2)),
@@ -101,3 +105,60 @@ def test_thousands_of_names_are_read_in_seconds() -> None:
     began = time.monotonic()
     assert not is_catalog_query(sql, [])
     assert time.monotonic() - began < 15  # it takes less than one; each name looked for among all others would take half a minute
+
+
+_LONG = 200_000
+_TEXTS = {
+    "a numeric": ("SELECT 1.5 = '?'", [" x", "1x", "1.x"]),
+    "an integer": ("SELECT 1 = '?', '?'::int", [" x", "1x", "1 x"]),
+    "a double": ("SELECT 1::float8 = '?', '?'::numeric", [" x", "1x"]),
+    "a literal": ("SELECT 1.5 + ?", ["1"]),
+    "an interval": ("SELECT interval '?'", ["1 mon x", "1x", " x"]),
+    "a zone": ("SELECT now() AT TIME ZONE 'Europe/?'", ["a1", "/1"]),
+    "a time": ("SELECT timestamptz '2024-01-01 00:00?'", [" x"]),
+    "a regular expression": (
+        "SELECT regexp_replace('a', '?', 'x', 'g'), 'a' ~* '?'",
+        ["a?+", "(", "[", "[a", "a{1}+", "a*b", "[^\\\\w", "[.", "\\\\", "k-", "(a)"],
+    ),
+    "a replacement": ("SELECT regexp_replace('a', '" + "(a)" * 30_000 + "', '?')", ["\\1", "\\"]),
+    "a pattern of times": ("SELECT to_char(now(), '?'), to_date('?', '?')", ["Q", "MONTH", "YYYY", "-", '"a"']),
+    "a pattern of numbers": ("SELECT to_char(1, '?')", ["9", "9,", "S", "9x"]),
+    "a statement": ("?", ["explain ", "explain", "e'", "$a$", "/*", "$1"]),
+}
+
+
+@pytest.mark.parametrize("what", _TEXTS)
+def test_a_long_text_is_read_in_seconds(what: str) -> None:
+    """Each takes a tenth of a second; what looks at each character once more for each other would take minutes."""
+    context = Context("shop", "robot", "postgres", ("public",), (), lambda name: None, lambda *names: None)
+    template, repeated = _TEXTS[what]
+    for one in repeated:
+        text = one[:-1] * (_LONG // max(len(one) - 1, 1)) + one[-1]
+        for sql in (template.replace("?", text), template.replace("?", one * (_LONG // len(one)))):
+            began = time.monotonic()
+            with contextlib.suppress(WireError):
+                translate(sql, context)
+            assert time.monotonic() - began < 10, (what, one)
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "1e-999999999", "0e999999999", "1e99999999999999999999"])
+def test_a_number_with_a_large_exponent_is_refused_at_once(number: str) -> None:
+    context = Context("shop", "robot", "postgres", ("public",), (), lambda name: None, lambda *names: None)
+    for sql in (f"SELECT {number}", f"SELECT 1.5 + '{number}'", f"SELECT {number} + 1"):
+        with pytest.raises(WireError, match="more than 38 digits"):
+            translate(sql, context)
+
+
+def test_the_state_of_an_error_is_told_however_long_its_message() -> None:
+    began = time.monotonic()
+    assert sqlstate(errors.SqlBindError("it doesn't fit", found='column "x" not found, ' + "table column function " * 10_000)) == "42703"
+    assert sqlstate(errors.SqlBindError("it doesn't fit", found="table column function " * 10_000)) == "42P10"
+    assert time.monotonic() - began < 5
+
+
+def test_explain_stands_once(both: Both) -> None:
+    for sql in ("EXPLAIN EXPLAIN SELECT 1", "explain " * 20_000 + "SELECT 1"):
+        for one in both:
+            with pytest.raises(psycopg.errors.SyntaxError, match=r"(?i)explain"):
+                one.execute(sql)
+    assert isinstance(ask(both[1], f"EXPLAIN SELECT explain FROM (SELECT id AS explain FROM {SCHEMA}.facts) t"), tuple)

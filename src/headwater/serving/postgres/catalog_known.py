@@ -46,6 +46,9 @@ _NODES: Final = NODES | frozenset(
         "Greatest",
         "GroupConcat",
         "In",
+        "Is",
+        "Lag",
+        "Lead",
         "LT",
         "LTE",
         "Least",
@@ -65,6 +68,7 @@ _NODES: Final = NODES | frozenset(
         "Sub",
         "Sum",
         "Trim",
+        "Tuple",
         "Unnest",
     ]
 )

@@ -16,8 +16,8 @@ from headwater.security.hiding import hide_passwords
 from headwater.serving.postgres.belonging import is_catalog_query
 from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
-from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES
 from headwater.serving.postgres.dialect_kinds import typed
+from headwater.serving.postgres.dialect_quoted import QUOTED_TYPES
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.dialect_written import sql_of, weight
 from headwater.serving.postgres.failures import WireError
@@ -33,6 +33,8 @@ __all__ = ["Context", "Translated", "translate"]
 _MOST_PARTS: Final = 1000
 #: What the rules may make of one query, all expressions together, in nodes and written characters.
 _MOST_MADE: Final = 10_000_000
+#: Of one statement, as its protocol counts them.
+_MOST_PARAMETERS: Final = 65_535
 _NUMBERS: Final = {INT2: "smallint", INT4: "int", INT8: "bigint", FLOAT4: "real", FLOAT8: "double"}
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
 
@@ -45,6 +47,8 @@ def translate(sql: str, context: Context) -> Translated:
         return Translated(sql)
     explained = re.match(r"\s*explain\s+", sql, re.IGNORECASE)
     if explained:
+        if re.match(r"explain\b", sql[explained.end() :], re.IGNORECASE):
+            raise WireError("42601", 'syntax error at or near "explain"')
         if re.match(r"analy[sz]e\b|verbose\b|\(", sql[explained.end() :], re.IGNORECASE):
             raise WireError("0A000", "EXPLAIN takes no options here", hint="EXPLAIN SELECT .. tells what a query reads; nothing is run or estimated.")
         inner = translate(sql[explained.end() :], context)
@@ -139,7 +143,7 @@ class _Translation:
     def _type_parameters(self) -> None:
         """Numbers get the type that the client gave them. A numeric brings its scale with its value."""
         for parameter in list(self._tree.find_all(exp.Parameter)):
-            number = int(parameter.name) if parameter.name.isdecimal() else 0
+            number = _number_of(parameter)
             oid = self._context.oids[number - 1] if 0 < number <= len(self._context.oids) else 0
             type = _NUMBERS.get(oid)
             if type is not None and not isinstance(parameter.parent, (exp.Cast, exp.Interval)):
@@ -205,7 +209,7 @@ class _Translation:
             for scope in traverse_scope(self._tree):
                 qualified += self._qualify(scope)
             schema = MappingSchema(mapping, dialect="duckdb", normalize=False)
-            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres", expression_metadata=NUMBER_TYPES)
+            self._tree = annotate_types(self._tree, schema=schema, dialect="postgres", expression_metadata=QUOTED_TYPES)
         except (sqlglot.errors.SqlglotError, KeyError, AttributeError):
             pass  # types stay unknown: rules that need them refuse
         for column in qualified:
@@ -246,7 +250,7 @@ class _Translation:
     def _parameter_types(self) -> Mapping[int, str]:
         found: dict[int, str] = {}
         for parameter in self._tree.find_all(exp.Parameter):
-            number = int(parameter.name) if parameter.name.isdecimal() else 0
+            number = _number_of(parameter)
             named = _type_of_parameter(parameter)
             if number and (named is not None) and found.get(number, "VARCHAR") == "VARCHAR":
                 found[number] = named
@@ -310,6 +314,10 @@ def _annotated_type(duckdb_type: str) -> str:
     if plain.startswith(("STRUCT(", "MAP(", "UNION(")):
         return "JSON"
     return plain
+
+
+def _number_of(parameter: exp.Parameter) -> int:
+    return int(parameter.name) if parameter.name.isdecimal() and len(parameter.name) <= len(str(_MOST_PARAMETERS)) else 0
 
 
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.NullSafeEQ, exp.NullSafeNEQ)

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from headwater.serving.postgres.dialect_decimals import decimal, scale_of
 from headwater.serving.postgres.dialect_kinds import (
     DATES,
     DECIMALS,
@@ -22,6 +23,7 @@ from headwater.serving.postgres.dialect_kinds import (
     of_kind,
     plain_text,
     typed,
+    widest,
 )
 from headwater.serving.postgres.dialect_written import bound, once, sql_of, written
 from headwater.serving.postgres.refusal import Refused
@@ -109,6 +111,25 @@ def _element(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _shifted(node: exp.Expr) -> exp.Expr:
+    """What stands where there is no row is of one type with the values, which DuckDB reads it as."""
+    of, default = node.this, node.args.get("default")
+    if not (of_kind(of, INTEGERS | DECIMALS | FLOATS) and of_kind(default, INTEGERS | DECIMALS | FLOATS)):
+        return node
+    assert default is not None
+    type = widest([of.type, default.type])
+    if type.this in DECIMALS:
+        scales = scale_of(of.type), scale_of(default.type)
+        if scales[0] is None or scales[1] is None:
+            raise Refused(f"{node.key} with a default whose scale isn't known; cast both: numeric(18,6)")
+        if of_kind(of, DECIMALS) and scales[0] >= scales[1]:
+            return node
+        type = decimal(max(scales[0], scales[1]))
+    if type.this != of.type.this or type.this in DECIMALS:
+        node.set("this", typed(of.copy(), type.sql("duckdb")))
+    return node
+
+
 def _percentile(node: exp.Expr) -> exp.Expr:
     """Between numerics it is double precision in Postgres, and rounded to their scale in DuckDB."""
     order = node.args.get("expression")
@@ -181,6 +202,8 @@ CALL_RULES: Final[dict[str, Rule]] = {
     "Translate": _translated,
     "Upper": _upper,
     "Bracket": _element,
+    "Lag": _shifted,
+    "Lead": _shifted,
     "WithinGroup": _percentile,
     "ExplodingGenerateSeries": _series,
     "SimilarTo": _refusing("SIMILAR TO; write ~ with a regular expression"),

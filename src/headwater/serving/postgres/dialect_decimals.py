@@ -7,13 +7,13 @@ numerics of several scales, Postgres writes as many digits as the values ask for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 
-from headwater.serving.postgres.dialect_kinds import BIG_INTEGERS, DECIMALS, FLOATS, INTEGERS
+from headwater.serving.postgres.dialect_kinds import BIG_INTEGERS, DATES, DECIMALS, FLOATS, INTEGERS, widest
 from headwater.serving.postgres.refusal import Refused
 
 _T = exp.DataType.Type
@@ -63,7 +63,7 @@ def is_exact(type: exp.DataType | None) -> bool:
 
 def literal_type(text: str) -> exp.DataType:
     """Of a number as it is written."""
-    number = Decimal(text)
+    number = _number_of(text)
     exponent = number.as_tuple().exponent
     scale = max(-exponent, 0) if isinstance(exponent, int) else 0
     if scale or "." in text or "e" in text.lower():
@@ -74,11 +74,24 @@ def literal_type(text: str) -> exp.DataType:
     return exp.DataType.build("bigint") if abs(number) < 2**63 else decimal(0)
 
 
+def _number_of(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all that there are
+        raise Refused("a number of more than 38 digits") from None
+
+
 def plain_literal(text: str) -> str:
     """A number without an exponent, as many digits as Postgres has: with one it would be double precision here."""
-    made = f"{Decimal(text):f}"
-    if len(made.replace(".", "").lstrip("0")) > MOST_DIGITS or len(made.partition(".")[2]) > MOST_DIGITS:
+    number = _number_of(text)
+    if abs(number.adjusted()) > 2 * MOST_DIGITS:
         raise Refused("a number of more than 38 digits")
+    made = f"{number:f}"
+    fraction = made.partition(".")[2]
+    if len(made.replace(".", "").lstrip("0")) > MOST_DIGITS or len(fraction) > MOST_DIGITS:
+        raise Refused("a number of more than 38 digits")
+    if len(fraction) == MOST_DIGITS:
+        return f".{fraction}"  # with a zero before it, it would be double precision
     return made if "." in made or text.isdecimal() else f"{made}."
 
 
@@ -144,8 +157,13 @@ def _literal(annotator: Any, node: exp.Expr) -> exp.Expr:
 
 def _arithmetic(annotator: Any, node: exp.Expr) -> exp.Expr:
     left, right = node.this.type, node.args["expression"].type
-    made = arithmetic_type(node.__class__, left, right) if left is not None and right is not None else None
-    return _set(annotator, node, made)
+    if left is None or right is None:
+        return _set(annotator, node, None)
+    if isinstance(node, exp.Div) and {left.this, right.this} <= INTEGERS:
+        return _set(annotator, node, widest([left, right]))
+    if isinstance(node, exp.Sub) and {left.this, right.this} <= DATES:
+        return _set(annotator, node, exp.DataType.build("int"))
+    return _set(annotator, node, arithmetic_type(node.__class__, left, right))
 
 
 def _chosen(*names: str) -> Annotator:
@@ -330,4 +348,6 @@ _ANNOTATORS: Final[dict[type[exp.Expr], Annotator]] = {
 NUMBER_TYPES: Final[dict[type[exp.Expr], dict[str, Any]]] = {
     **_OTHERWISE,
     **{kind: {"annotator": annotate} for kind, annotate in _ANNOTATORS.items()},
+    **{kind: {"returns": _T.DOUBLE} for kind in (exp.Corr, exp.CovarPop, exp.CovarSamp, exp.Atan2)},
+    exp.Grouping: {"returns": _T.INT},
 }

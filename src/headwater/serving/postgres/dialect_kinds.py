@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from sqlglot import exp
@@ -23,6 +23,12 @@ ZONED: Final = frozenset({_T.TIMESTAMPTZ, _T.TIMESTAMPLTZ})
 LISTS: Final = frozenset({_T.ARRAY, _T.LIST})
 INTERVALS: Final = frozenset({_T.INTERVAL})
 
+#: Of numbers of several types the last of these that is there is the type of all.
+WIDTHS: Final = (
+    *(_T.TINYINT, _T.UTINYINT, _T.SMALLINT, _T.USMALLINT, _T.INT, _T.UINT, _T.BIGINT, _T.UBIGINT, _T.INT128, _T.UINT128),
+    *(_T.DECIMAL, _T.FLOAT, _T.DOUBLE),
+)
+
 Rule = Callable[[exp.Expr], exp.Expr]
 
 
@@ -32,6 +38,10 @@ def of_kind(node: exp.Expr | None, kinds: frozenset[Any]) -> bool:
 
 def is_known(node: exp.Expr | None) -> bool:
     return node is not None and isinstance(node.type, exp.DataType) and node.type.this not in (_T.UNKNOWN, _T.NULL)
+
+
+def widest(types: Iterable[exp.DataType]) -> exp.DataType:
+    return max(types, key=lambda one: WIDTHS.index(one.this))
 
 
 def typed(node: exp.Expr, type: str) -> exp.Expr:

@@ -10,7 +10,6 @@ from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, wit
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_mixed import MIXED_RULES, beside
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
-from headwater.serving.postgres.dialect_quoted import QUOTED_RULES, with_number
 from headwater.serving.postgres.dialect_recursive import with_first_term
 from headwater.serving.postgres.dialect_rows import with_rows
 from headwater.serving.postgres.dialect_texts import TEXT_RULES
@@ -54,6 +53,20 @@ NODES: Final = frozenset(
         "Any",
         "All",
         "Neg",
+        "EQ",
+        "NEQ",
+        "GT",
+        "GTE",
+        "LT",
+        "LTE",
+        "NullSafeEQ",
+        "NullSafeNEQ",
+        "Between",
+        "In",
+        "Coalesce",
+        "Nullif",
+        "Greatest",
+        "Least",
         "Case",
         "If",
         "DPipe",
@@ -76,8 +89,6 @@ NODES: Final = frozenset(
         "PercentRank",
         "CumeDist",
         "Ntile",
-        "Lag",
-        "Lead",
         "FirstValue",
         "LastValue",
         "NthValue",
@@ -153,14 +164,9 @@ RULES: Final[dict[str, Rule]] = {
     **TEXT_RULES,
     **TIME_RULES,
     **CALL_RULES,
-    **QUOTED_RULES,
-    **with_rows({name: with_number(MIXED_RULES[name]) if name in QUOTED_RULES else MIXED_RULES[name] for name in MIXED_RULES}),
+    **with_rows(MIXED_RULES),
     "Union": with_first_term(MIXED_RULES["Union"]),
-    "Add": with_number(beside(NUMBER_RULES["Add"])),
-    "Mul": with_number(beside(NUMBER_RULES["Mul"])),
-    "Sub": beside(NUMBER_RULES["Sub"]),
-    "Div": beside(NUMBER_RULES["Div"]),
-    "Mod": beside(NUMBER_RULES["Mod"]),
+    **{name: beside(NUMBER_RULES[name]) for name in ("Add", "Mul", "Sub", "Div", "Mod")},
     "Cast": with_seconds(NUMBER_RULES["Cast"]),
     "hw_kept_to_timestamp()": with_epoch(TIME_RULES["hw_kept_to_timestamp()"]),
     "LimitOptions": _fetched,

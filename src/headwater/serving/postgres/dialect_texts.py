@@ -106,7 +106,8 @@ def _regexp_replace(node: exp.Expr) -> exp.Expr:
     replacement = plain_text(node.args.get("replacement"), "a replacement")
     if re.search(r"\\[^1-9\\]|\\$", replacement):
         raise Refused("this replacement")
-    if any(int(number) > _groups(expression) for number in re.findall(r"(?<!\\)(?:\\\\)*\\([1-9])", replacement)):
+    groups = _groups(expression)
+    if any(int(number) > groups for number in re.findall(r"(?<!\\)(?:\\\\)*\\([1-9])", replacement)):
         raise Refused("a replacement that takes a group which the regular expression doesn't have")
     modifiers = node.args.get("modifiers")
     flags = plain_text(modifiers, "the flags of regexp_replace") if modifiers is not None else ""

@@ -40,6 +40,8 @@ _STATES: Final = (
     (errors.AuditUnwritable, "58030"),
     (errors.IdentityError, "42501"),
 )
+#: How far a message is read: names in it are as long as a client likes.
+_MOST_READ: Final = 1000
 _BIND_STATES: Final = (
     (re.compile(r"table .* does not exist|referenced table .* not found", re.IGNORECASE), "42P01"),
     (re.compile(r"column .* not found|does not have a column|column with name .* does not exist", re.IGNORECASE), "42703"),
@@ -56,7 +58,7 @@ def sqlstate(error: errors.HeadwaterError) -> str:
     if isinstance(own, str):
         return own
     if isinstance(error, errors.SqlBindError):
-        return next((state for pattern, state in _BIND_STATES if pattern.search(error.found or "")), "42P10")
+        return next((state for pattern, state in _BIND_STATES if pattern.search((error.found or "")[:_MOST_READ])), "42P10")
     if isinstance(error, errors.SqlDataError) and "division by zero" in (error.found or ""):
         return "22012"
     return next((state for kind, state in _STATES if isinstance(error, kind)), "XX000")

@@ -7,18 +7,21 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 
+from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.output_names import CALLED, KEPT_NAME, SYNONYMS
 from headwater.serving.postgres.statements import tokens
 
 _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})
 
 
+#: Characters of an interval's text, which is looked at from each of them.
+_MOST_OF_INTERVAL: Final = 1000
 #: Tables of one query whose names are looked for.
 MOST_TABLES: Final = 1000
 
 
 def read_postgres(sql: str) -> list[exp.Expr | None]:
-    """The statements' trees. Raises SqlglotError, and RecursionError."""
+    """The statements' trees. Raises WireError, SqlglotError and RecursionError."""
     return sqlglot.parse(_plain(sql), read="postgres")
 
 
@@ -34,6 +37,8 @@ def _plain(sql: str) -> str:
         last = at + len(word)
         if kind == "word" and following[place] == "(" and word.lower() in _KEPT:
             parts.append(KEPT_NAME)
+        if kind == "word" and word.lower() == "interval" and len(following[place]) > _MOST_OF_INTERVAL:
+            raise WireError("0A000", f"an interval of more than {_MOST_OF_INTERVAL:,} characters is not read")
         if kind == "dollar":
             tag = word[: word.index("$", 1) + 1]
             text = word[len(tag) : -len(tag)].replace("'", "''")

@@ -12,6 +12,8 @@ from sqlglot import exp
 from headwater.serving.postgres.refusal import Refused
 
 _NAME_WIDTH: Final = 9
+#: Characters of a pattern. Each may take what is printed once more.
+_MOST_CHARACTERS: Final = 100
 #: Postgres' patterns that strftime has as they are, and with FM, without leading zeros. Upper and lower case mean the same.
 _NUMBERS: Final = {
     "YYYY": ("%Y", "%Y"),
@@ -51,6 +53,7 @@ _READ_PATTERN: Final = re.compile("|".join(sorted(_READ, key=len, reverse=True))
 
 def read_time(text: str, pattern: str) -> str:
     """The date or time that `text` is by `pattern`, in ISO's form. Raises Refused where Postgres might read it otherwise."""
+    _refuse_long(pattern)
     expected, at = "", 0
     while at < len(pattern):
         match = _READ_PATTERN.match(pattern, at)
@@ -78,6 +81,7 @@ def to_char(of: exp.Expr, pattern: str) -> exp.Expr:
     """The expression for `to_char(of, pattern)`. Raises Refused for patterns that have no equal here."""
     if not pattern:
         raise Refused("to_char without a pattern")
+    _refuse_long(pattern)
     parts: list[exp.Expr] = []
     for is_format, found in itertools.groupby(_parts(of, pattern), key=lambda part: isinstance(part, str)):
         if is_format:
@@ -90,6 +94,11 @@ def to_char(of: exp.Expr, pattern: str) -> exp.Expr:
     made = exp.Paren(this=made) if len(parts) > 1 else made
     made.type = exp.DataType.build("text")
     return made
+
+
+def _refuse_long(pattern: str) -> None:
+    if len(pattern) > _MOST_CHARACTERS:
+        raise Refused(f"a pattern of a time of more than {_MOST_CHARACTERS} characters")
 
 
 def _parts(of: exp.Expr, pattern: str) -> list[str | exp.Expr]:

@@ -162,6 +162,8 @@ class _Search:
                 self._pair([node["input"], node["lower"], node["upper"]], select, withs)
             case "OPERATOR" if node["type"] in ("COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_COALESCE"):
                 self._pair(node["children"], select, withs)
+            case "CASE":
+                self._pair([*(branch["then_expr"] for branch in node["case_checks"]), node["else_expr"]], select, withs)
             case "FUNCTION" if node["function_name"] in _ARITHMETIC:
                 self._pair(node["children"], select, withs)
             case "FUNCTION" if node["function_name"] in _TEXTUAL:

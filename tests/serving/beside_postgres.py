@@ -126,7 +126,7 @@ def _odd_rows() -> list[tuple[Any, ...]]:
 
 def _single_rows() -> list[tuple[Any, ...]]:
     """Numbers of single precision, and whole ones near the ends of their types."""
-    rates = (0.1, 2.5, 16777216.0, -0.3, None, 0.0, 1e-6, 353.19)
+    rates = (0.1, 2.5, 4096.7, -0.3, None, 0.0, 1e-6, 353.19)
     return [(n, (32767, -3, 0, None)[n % 4], 10**17 + n, Decimal(n * 777) / 100, rates[n % 8], n / 7) for n in range(24)]
 
 

@@ -82,6 +82,99 @@ def test_numbers_are_computed_to_the_last_digit_as_postgres_does(both: Both) -> 
     assert len(refused) < asked / 5, refused
 
 
+_SUMS = (
+    "sum(price)",
+    "sum(big)",
+    "sum(id)",
+    "sum(small)",
+    "max(price)",
+    "avg(price)",
+    "min(ratio)",
+    "count(*)",
+    "sum(price * 0.125)",
+    "sum(id)::numeric",
+)
+_SINGLES = (
+    "rate",
+    "other",
+    "id",
+    "small",
+    "big",
+    "price",
+    "price::real",
+    "rate + 1",
+    "small * 3",
+    "rate * other",
+    "price * 0.125",
+    "id::double precision",
+)
+_BESIDE = (
+    "0.001",
+    "0.5",
+    "7",
+    "2.54",
+    "353.19",
+    "0.1",
+    "0",
+    "-3",
+    "40000",
+    "12.3456",
+    "0.1::real",
+    "3::smallint",
+    "1.005::numeric(38,3)",
+    "null::integer",
+)
+_TOGETHER = (
+    *("coalesce({a}, {b})", "coalesce(nullif({a}, {a}), {b}, {c})", "greatest({a}, {b})", "least({a}, {b}, {c})", "nullif({a}, {b})"),
+    *(
+        "case when {a} > {b} then {a} else {b} end",
+        "case {a} when {b} then {c} else {a} end",
+        "(array[{a}, {b}])[2]",
+        "case when false then {a} else {b} end",
+    ),
+    *(
+        "{a} = {b}",
+        "{a} < {b}",
+        "{a} in ({b}, {c})",
+        "{a} not in ({b})",
+        "{a} between {b} and {c}",
+        "{a} is distinct from {b}",
+        "{a} = any(array[{b}, {c}])",
+    ),
+    *("({a}, {b}) = ({c}, {b})", "({a}, {b}) < ({c}, {a})", "({a}, {b}) >= ({a}, {c})", "({a}, {b}) in (({b}, {b}), ({a}, {c}))"),
+    *("({a}) + ({b})", "({a}) - ({b})", "({a}) * ({b})", "({a}) / nullif({b}, 0)", "({a}) % nullif({b}, 0)", "coalesce({a}, {b}) * ({c})"),
+    *("{a} in (select {b} union all select {c})", "{a} > all (select {b})", "(select max(x) from (values ({b}), ({c})) as v (x)) + {a}"),
+)
+
+
+def _mixtures() -> list[str]:
+    """Queries with numbers of several types beside each other."""
+    pick = random.Random(29)
+    made = []
+    for around in _TOGETHER * 6:
+        values, query = pick.choice(
+            (
+                (_SUMS, "SELECT kind, {} FROM {s}.facts GROUP BY kind ORDER BY 1"),
+                (_SUMS, "SELECT {} FROM {s}.facts WHERE id < 0"),
+                (_SINGLES, "SELECT id, {} FROM {s}.singles ORDER BY 1"),
+                (_SINGLES, "SELECT id, {} FROM {s}.singles ORDER BY 1"),
+            )
+        )
+        one, other, third = pick.choice(values), pick.choice((*values, *_BESIDE, *_BESIDE)), pick.choice((*values, *_BESIDE, *_BESIDE))
+        made.append(query.replace("{}", around.replace("{a}", one).replace("{b}", other).replace("{c}", third)))
+    return made
+
+
+def test_numbers_of_several_types_are_the_same_beside_each_other(both: Both) -> None:
+    wrong, refused = [], []
+    for sql in _mixtures():
+        found, is_answered = _difference(both, sql.replace("{s}", SCHEMA))
+        wrong += [found] if found else []
+        refused += [] if is_answered else [sql]
+    assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong[:30])
+    assert len(refused) < len(_mixtures()) / 5, refused
+
+
 @pytest.mark.parametrize(
     "expressions",
     [
@@ -239,6 +332,8 @@ def test_a_division_with_a_numeric_of_any_scale_is_refused(both: Both, sql: str)
         "SELECT sum(price) IN (SELECT price FROM {s}.facts), sum(price) = ANY (array[1, 2.5]), sum(price) > 0.001, sum(id) = 1830.4 FROM {s}.facts",
         "WITH t AS (SELECT kind, sum(price) FROM {s}.facts GROUP BY 1) SELECT * FROM t UNION SELECT 'all', sum(id) FROM {s}.facts ORDER BY 1, 2",
         "SELECT * FROM (SELECT id, price FROM {s}.facts) t UNION ALL SELECT 1, 4.555 ORDER BY 1, 2",
+        "SELECT price IN (SELECT 0.5 UNION ALL SELECT price) FROM {s}.facts",
+        "SELECT price FROM (SELECT price FROM {s}.facts UNION ALL SELECT sum(big) FROM {s}.facts UNION ALL SELECT 0.125) t ORDER BY price",
         "SELECT sum(coalesce(price, 0.001)), sum(CASE WHEN id > 3 THEN price ELSE 0.001 END) FROM {s}.facts",
         "SELECT sum(price * 0) IN (SELECT * FROM (SELECT 0.001) t), sum(price * 0) IN (SELECT * FROM (SELECT 0.000) t) FROM {s}.facts",
     ],
@@ -252,6 +347,7 @@ def test_numerics_of_several_scales_keep_their_digits_together(both: Both, sql: 
     [
         "WITH t AS (SELECT sum(price) AS p FROM {s}.facts) SELECT * FROM t UNION ALL SELECT 0.001",
         "SELECT 0.001 AS p UNION ALL SELECT * FROM (SELECT sum(price) FROM {s}.facts) t",
+        "SELECT sum(price * 0.001) IN (SELECT * FROM (SELECT sum(price) FROM {s}.facts) t) FROM {s}.facts",
     ],
 )
 def test_sums_beside_a_star_of_other_numbers_are_refused(both: Both, sql: str) -> None:

@@ -25,6 +25,7 @@ def _is_same(both: Both, sql: str, parameters: list[Any] | None = None) -> bool:
         "(1, 2, 3) < (1, 2, 4), (1, 2, 3) >= (1, 2, 4), (2, null, 1) > (1, 1, 1), ((1, 2), 3) = ((1, 2), 3), (1, null) <> (2, 2), ((1, 2)) = (1, id)",
         "(id, small) IS DISTINCT FROM (11, null), (id, small) IS NOT DISTINCT FROM (11, null), NOT (id, small) = (11, 1)",
         "(id, 1) IN ((2.4, 1)), (id, 1) IN ((2, 1), (3, 1)), (id, small) IN ((11, 1), (12, null)), (id, small) NOT IN ((11, 1), (2, -1), (3, 0))",
+        "(id + 1, price * 2) < (3, 706.381), (id % 7, 353.19) < (id % 7, price * 1)",
         "(id, small) BETWEEN (2, -1) AND (11, 0), (id, small) NOT BETWEEN (2, null) AND (11, null), (id, '3') = ('3', '3')",
     ],
 )

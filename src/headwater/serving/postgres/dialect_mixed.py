@@ -365,9 +365,18 @@ def _put(made: exp.Expr, of: exp.Expr) -> None:
     """What is given keeps its name."""
     if of.meta.get("is_of_star"):
         raise Refused("* beside numbers of another type; name its columns, and cast them")
-    if isinstance(of, exp.Column) and isinstance(of.parent, exp.Select) and of.arg_key == "expressions":
+    if isinstance(of, exp.Column) and isinstance(of.parent, exp.Select) and of.arg_key == "expressions" and _gives_names(of.parent):
         made = exp.alias_(made, of.name, quoted=True, copy=False)
     put_in_place(made, of)
+
+
+def _gives_names(query: exp.Expr) -> bool:
+    """The first query of a UNION does; what is behind IN has none."""
+    while isinstance(query.parent, (exp.SetOperation, exp.Subquery)):
+        if isinstance(query.parent, exp.SetOperation) and query.arg_key == "expression":
+            return False
+        query = query.parent
+    return not isinstance(query.parent, (exp.In, exp.Any, exp.All))
 
 
 MIXED_RULES: Final[dict[str, Rule]] = {

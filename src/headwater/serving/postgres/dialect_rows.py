@@ -92,7 +92,11 @@ def _compared(kind: type[exp.Expr], left: Sequence[exp.Expr], right: Sequence[ex
 
 
 def _apart(node: exp.Expr) -> exp.Expr:
-    return exp.paren(node.copy(), copy=False) if isinstance(node, (exp.Binary, exp.Connector, exp.Not)) else node.copy()
+    if not isinstance(node, (exp.Binary, exp.Connector, exp.Not)):
+        return node.copy()
+    made = exp.paren(node.copy(), copy=False)
+    made.type = node.type
+    return made
 
 
 def _joined(kind: type[exp.Expr], conditions: Sequence[exp.Expr]) -> exp.Expr:

@@ -80,6 +80,8 @@ def output_name(item: exp.Expr) -> str | None:
         return str(inner.expression.name) if not isinstance(inner.expression, exp.Func) else output_name(inner.expression)
     if isinstance(inner, exp.Case):
         default = inner.args.get("default")
+        while isinstance(default, (exp.Cast, exp.Paren)):
+            default = default.this
         if isinstance(default, exp.Column) or (isinstance(default, exp.Func) and not isinstance(default, (exp.Cast, exp.Binary))):
             return str(default.name) if isinstance(default, exp.Column) else output_name(default)
         return "case"

@@ -56,10 +56,11 @@ def literal_type(text: str) -> exp.DataType:
     exponent = number.as_tuple().exponent
     scale = max(-exponent, 0) if isinstance(exponent, int) else 0
     if scale or "." in text or "e" in text.lower():
-        return exp.DataType.build(f"decimal({max(len(number.as_tuple().digits), scale, 1)},{scale})")
+        width = max(len(number.as_tuple().digits), scale, 1)
+        return exp.DataType(this=_T.DECIMAL, expressions=[exp.DataTypeParam(this=exp.Literal.number(one)) for one in (width, scale)])
     if abs(number) < 2**31:
-        return exp.DataType.build("int")
-    return exp.DataType.build("bigint") if abs(number) < 2**63 else decimal(0)
+        return exp.DataType(this=_T.INT)
+    return exp.DataType(this=_T.BIGINT) if abs(number) < 2**63 else decimal(0)
 
 
 def _number_of(text: str) -> Decimal:

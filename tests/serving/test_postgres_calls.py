@@ -54,7 +54,7 @@ def test_what_is_called_otherwise_is_the_same(both: Both, sql: str) -> None:
     assert got == expected
 
 
-@pytest.mark.parametrize("of", ["id", "day", "flag", "price", "ratio", "(id || 'a')::varchar", "trim(name)", "NULL", "'a'"])
+@pytest.mark.parametrize("of", ["id", "day", "flag", "price", "ratio", "(id || 'a')::varchar", "trim(name)", "NULL", "'a'", "1.5", "7"])
 def test_functions_of_texts_take_texts_alone(both: Both, of: str) -> None:
     for call in (f"upper({of})", f"lower({of})", f"reverse({of})", f"replace({of}, '1', '2')", f"starts_with({of}, '1')"):
         expected, got = (ask(connection, f"SELECT {call} FROM {SCHEMA}.facts ORDER BY id") for connection in both)

@@ -94,7 +94,7 @@ def _translated(node: exp.Expr) -> exp.Expr:
 def _of_text(node: exp.Expr) -> exp.Expr:
     """For functions of texts that DuckDB has of others too, which it prints first."""
     of = node.this
-    if is_known(of) and not of_kind(of, TEXTS) and not isinstance(of, (exp.Literal, exp.Null, exp.Parameter)):
+    if is_known(of) and not of_kind(of, TEXTS) and not isinstance(of, (exp.Null, exp.Parameter)):
         assert isinstance(node, exp.Func)
         raise WireError("42883", f"function {node.sql_name().lower()}({of.type.sql('postgres').lower()}) does not exist", hint="Cast it to text.")
     return node

@@ -52,6 +52,33 @@ def test_what_is_called_otherwise_is_the_same(both: Both, sql: str) -> None:
     assert_answered_alike(both, sql)
 
 
+@pytest.mark.parametrize("of", ["id", "day", "flag", "price", "ratio", "(id || 'a')::varchar", "trim(name)", "NULL", "'a'", "1.5", "7"])
+def test_functions_of_texts_take_texts_alone(both: Both, of: str) -> None:
+    for call in (f"upper({of})", f"lower({of})", f"reverse({of})", f"replace({of}, '1', '2')", f"starts_with({of}, '1')"):
+        expected, got = (ask(connection, f"SELECT {call} FROM {SCHEMA}.facts ORDER BY id") for connection in both)
+        if isinstance(expected, psycopg.Error):
+            assert isinstance(got, psycopg.Error)
+            assert got.sqlstate == expected.sqlstate == "42883"
+        else:
+            assert got == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT (price / 3)::text FROM {s}.facts GROUP BY (price / 3)::text ORDER BY 1",
+        "SELECT 'x' || (price / 3), count(*) FROM {s}.facts GROUP BY 1 ORDER BY 1",
+        "SELECT price, (price / 3)::text FROM {s}.facts GROUP BY price ORDER BY 1",
+        "SELECT id / 2, (id / 2)::text, (price * 2)::text FROM {s}.facts GROUP BY id / 2, price * 2 ORDER BY 1, 2, 3",
+    ],
+)
+def test_rows_are_grouped_by_texts_of_quotients(both: Both, sql: str) -> None:
+    expected, got = (ask(connection, sql.replace("{s}", SCHEMA)) for connection in both)
+    assert not isinstance(expected, psycopg.Error)
+    assert not isinstance(got, psycopg.Error)
+    assert got[1] == expected[1]
+
+
 def test_a_row_may_have_many_quotients(both: Both) -> None:
     """As a wide dashboard's has."""
     columns = ", ".join(f"sum(price) / {number} AS share_{number}" for number in range(2, 80))
@@ -85,6 +112,9 @@ def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:
         ("SELECT to_timestamp(1.5)", "to_timestamp of what isn't known to be an integer"),
         ("SELECT translate(name, 'aa', 'x') FROM {s}.facts", "translate of a character that stands there twice"),
         ("SELECT make_date(0, 1, 1)", "a value doesn't fit"),
+        ("SELECT (price / 3)::text FROM {s}.facts GROUP BY price / 3", "group by the text"),
+        ("SELECT price / 3 AS q, 'x' || (price / 3) FROM {s}.facts GROUP BY q", "group by the text"),
+        ("SELECT price / 3, (price / 3)::varchar FROM {s}.facts GROUP BY 1", "group by the text"),
         ("SELECT pg_typeof(1.5)", "function pg_typeof isn't known here"),
         ("SELECT pg_typeof(id) FROM {s}.facts", "function pg_typeof isn't known here"),
         ("SELECT pg_size_pretty(20000::bigint)", "sizes below 10240"),

@@ -302,6 +302,13 @@ def test_a_column_is_divided_with_the_digits_of_all_its_rows(both: Both) -> None
         ("SELECT id, price / %s, id / %s, round(price / %s, 2), ratio / %s FROM {s}.facts ORDER BY id", [3, 2, 70_000, Decimal("0.3")]),
         ("SELECT id, price / %s::numeric(12,4), round(price * %s, 1) FROM {s}.facts ORDER BY id", [Decimal("7.0071"), 3]),
         ("SELECT id, id + %s, big * %s, ratio * %s FROM {s}.facts ORDER BY id", [2, 3, 2.5]),
+        (
+            "SELECT %s::text, %s::text, %s::text, 'x' || %s::text, %s::varchar(3), %s::text, %s::numeric",
+            [2.0, 1e20, 0.1, 2.5, 123.5, Decimal("2.50"), 2],
+        ),
+        ("SELECT id, greatest(id, %s), least(price, %s), ARRAY[%s, 1], ARRAY[%s, %s] FROM {s}.facts ORDER BY id", [None, None, None, 2, None]),
+        ("SELECT id, CASE WHEN id = 1 THEN %s ELSE small END AS n, CASE WHEN flag THEN id ELSE %s END AS m FROM {s}.facts ORDER BY id", [None, 4]),
+        ('SELECT day + %s, day - %s, day - %s, "at" - %s FROM {s}.facts ORDER BY id', [3, 4, "2024-01-01", "2024-01-01"]),
         ("SELECT id, name || %s, day + %s::int, coalesce(price, %s), abs(%s::int) FROM {s}.facts ORDER BY id", ["x", 3, Decimal("0.001"), -4]),
     ],
 )
@@ -485,3 +492,16 @@ def test_a_recursive_query_of_other_numbers_than_it_begins_with_is_refused(both:
     assert isinstance(got, psycopg.Error)
     assert got.sqlstate == (sqlstate or "0A000")
     assert (expected.sqlstate if isinstance(expected, psycopg.Error) else None) == sqlstate
+
+
+@pytest.mark.parametrize("value", [None, "3"])
+def test_what_is_added_to_a_date_says_what_it_is(both: Both, value: str | None) -> None:
+    for one in both:
+        with pytest.raises(psycopg.errors.AmbiguousFunction, match="not unique: date"):
+            one.execute(f"SELECT day + %s FROM {SCHEMA}.facts", [value])
+
+
+@pytest.mark.parametrize("kind", ["cont", "disc"])
+def test_a_percentile_is_written_out(both: Both, kind: str) -> None:
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match=f"percentile_{kind} of a parameter"):
+        both[1].execute(f"SELECT percentile_{kind}(%s) WITHIN GROUP (ORDER BY id) FROM {SCHEMA}.facts", [0.5])

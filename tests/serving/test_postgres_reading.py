@@ -162,3 +162,13 @@ def test_explain_stands_once(both: Both) -> None:
             with pytest.raises(psycopg.errors.SyntaxError, match=r"(?i)explain"):
                 one.execute(sql)
     assert isinstance(ask(both[1], f"EXPLAIN SELECT explain FROM (SELECT id AS explain FROM {SCHEMA}.facts) t"), tuple)
+
+
+def test_a_list_of_texts_takes_as_long_as_one_of_numbers(both: Both) -> None:
+    began, took = time.monotonic(), []
+    for mark in ("", "'"):
+        listed = ", ".join(f"{mark}{number}{mark}" for number in range(1, 20_001))
+        assert both[1].execute(f"SELECT count(*) FROM {SCHEMA}.facts WHERE id IN ({listed})").fetchall() == [(60,)]
+        took.append(time.monotonic() - began)
+        began = time.monotonic()
+    assert took[1] < 2 * took[0] + 1, took

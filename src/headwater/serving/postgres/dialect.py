@@ -16,7 +16,7 @@ from headwater.security.hiding import hide_passwords
 from headwater.serving.postgres.belonging import is_catalog_query
 from headwater.serving.postgres.catalog_sql import parameter_oids
 from headwater.serving.postgres.context import Context, Translated, table_parts
-from headwater.serving.postgres.dialect_kinds import typed
+from headwater.serving.postgres.dialect_kinds import DECIMALS, TEXTS, of_kind, typed
 from headwater.serving.postgres.dialect_quoted import QUOTED_TYPES
 from headwater.serving.postgres.dialect_rules import NODES, RULES
 from headwater.serving.postgres.dialect_written import sql_of, weight
@@ -117,9 +117,10 @@ class _Translation:
         self._refuse_ambiguous_orders()
         self._find_tables()
         self._annotate()
+        self._refuse_texts_of_grouped()
         parameters = self._parameter_types()
         self._apply_rules()
-        return Translated(sql_of(self._tree), False, parameters)
+        return Translated(sql_of(self._tree, is_last=True), False, parameters)
 
     def _tell_session(self) -> None:
         """What a query asks of its session stands in it as a text."""
@@ -146,7 +147,9 @@ class _Translation:
             number = _number_of(parameter)
             oid = self._context.oids[number - 1] if 0 < number <= len(self._context.oids) else 0
             type = _NUMBERS.get(oid)
-            if type is not None and not isinstance(parameter.parent, (exp.Cast, exp.Interval)):
+            above = parameter.parent
+            is_cast = isinstance(above, exp.Cast) and not (above.to.this in TEXTS or (above.to.this in DECIMALS and not above.to.expressions))
+            if type is not None and not is_cast and not isinstance(above, exp.Interval):
                 put_in_place(typed(parameter.copy(), type), parameter)
             elif oid == NUMERIC:
                 parameter.meta["is_numeric"] = True
@@ -165,6 +168,24 @@ class _Translation:
                     sql = one.unalias().sql()
                     if given.setdefault(name, sql) != sql:
                         raise WireError("42702", f'ORDER BY "{name}" is ambiguous')
+
+    def _refuse_texts_of_grouped(self) -> None:
+        """Numerics that are equal may have several texts, where they are quotients: the text isn't that of a group."""
+        for group in self._tree.find_all(exp.Group):
+            select = group.parent
+            given = select.expressions if isinstance(select, exp.Select) else []
+            named = {one.alias: one.this for one in given if isinstance(one, exp.Alias)}
+            keys: set[str] = set()
+            for one in group.expressions:
+                place = int(one.name) if isinstance(one, exp.Literal) and one.name.isdecimal() and len(one.name) < 6 else 0
+                of = given[place - 1].unalias() if 0 < place <= len(given) else named.get(one.name, one) if isinstance(one, exp.Column) else one
+                keys |= {of.unnest().sql()} if isinstance(of.unnest(), (exp.Div, exp.Cast, exp.DPipe)) else set()
+            for node in [inner for one in given if keys for inner in one.find_all(exp.Cast, exp.DPipe)]:
+                is_text = isinstance(node, exp.DPipe) or node.to.this in TEXTS
+                for text in (node.this, node.args.get("expression")) if is_text else ():
+                    of = text.unnest() if isinstance(text, exp.Expr) else None
+                    if isinstance(of, exp.Div) and of_kind(of, DECIMALS) and of.sql() in keys and node.sql() not in keys:
+                        raise Refused("the text of a quotient that rows are grouped by; group by the text")
 
     def _find_tables(self) -> None:
         """Tables get their schema: from the search path, or, without one of the client's own, where the name stands for one table alone."""
@@ -251,7 +272,8 @@ class _Translation:
         found: dict[int, str] = {}
         for parameter in self._tree.find_all(exp.Parameter):
             number = _number_of(parameter)
-            named = _type_of_parameter(parameter)
+            is_told = 0 < number <= len(self._context.oids) and self._context.oids[number - 1] != 0
+            named = _type_of_parameter(parameter, is_told=is_told)
             if number and (named is not None) and found.get(number, "VARCHAR") == "VARCHAR":
                 found[number] = named
         return found
@@ -323,8 +345,8 @@ def _number_of(parameter: exp.Parameter) -> int:
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.NullSafeEQ, exp.NullSafeNEQ)
 
 
-def _type_of_parameter(parameter: exp.Parameter) -> str | None:
-    """The DuckDB type that a parameter takes from where it stands; None where that says nothing."""
+def _type_of_parameter(parameter: exp.Parameter, *, is_told: bool) -> str | None:
+    """The DuckDB type that a parameter takes from where it stands; None where that says nothing. `is_told`: its client gives it one."""
     node: exp.Expr = parameter
     while isinstance(node.parent, (exp.Paren, exp.Neg)):
         node = node.parent
@@ -352,12 +374,20 @@ def _type_of_parameter(parameter: exp.Parameter) -> str | None:
         return f"{of}[]" if of else None
     elif isinstance(parent, (exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least)):
         others = (parent.this, parent.args.get("expression"), *parent.expressions)
+    elif isinstance(parent, exp.Array):
+        others = parent.expressions
+    elif isinstance(parent, (exp.If, exp.Case)) and node.arg_key in ("true", "default"):
+        case = parent.parent if isinstance(parent, exp.If) else parent
+        if isinstance(case, exp.Case):
+            others = (case.args.get("default"), *(branch.args["true"] for branch in case.args["ifs"]))
     for other in others:
         if other is not None and other is not node and not isinstance(other, exp.Parameter):
             named = _typed_name(other)
             if named is not None:
-                is_shift = isinstance(parent, (exp.Add, exp.Sub)) and named in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
-                return ("INTEGER" if named == "DATE" else "INTERVAL") if is_shift else named
+                if isinstance(parent, exp.Add) and named == "DATE" and not is_told:
+                    raise WireError("42725", "operator is not unique: date + unknown", hint="Cast the parameter: $1::int, $1::interval.")
+                is_shift = isinstance(parent, exp.Add) and named in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+                return "INTERVAL" if is_shift else named
     return None
 
 

@@ -19,6 +19,7 @@ from headwater.serving.postgres.dialect_kinds import (
     TEXTS,
     TIMESTAMPS,
     Rule,
+    is_known,
     no_more,
     of_kind,
     plain_text,
@@ -26,6 +27,7 @@ from headwater.serving.postgres.dialect_kinds import (
     widest,
 )
 from headwater.serving.postgres.dialect_written import bound, once, sql_of, written
+from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.refusal import Refused
 
 
@@ -89,9 +91,18 @@ def _translated(node: exp.Expr) -> exp.Expr:
     return _called("TRANSLATE", given, "text")
 
 
+def _of_text(node: exp.Expr) -> exp.Expr:
+    """For functions of texts that DuckDB has of others too, which it prints first."""
+    of = node.this
+    if is_known(of) and not of_kind(of, TEXTS) and not isinstance(of, (exp.Null, exp.Parameter)):
+        assert isinstance(node, exp.Func)
+        raise WireError("42883", f"function {node.sql_name().lower()}({of.type.sql('postgres').lower()}) does not exist", hint="Cast it to text.")
+    return node
+
+
 def _upper(node: exp.Expr) -> exp.Expr:
     """`ß` stays what it is, which DuckDB makes a capital."""
-    of = node.this
+    of = _of_text(node).this
     if isinstance(of, exp.Literal) and "ß" not in of.name:
         return node
     pieces = "array_to_string(list_transform(string_split(hw_t, 'ß'), lambda hw_p: upper(hw_p)), 'ß')"
@@ -133,6 +144,8 @@ def _shifted(node: exp.Expr) -> exp.Expr:
 def _percentile(node: exp.Expr) -> exp.Expr:
     """Between numerics it is double precision in Postgres, and rounded to their scale in DuckDB."""
     order = node.args.get("expression")
+    if isinstance(node.this, (exp.PercentileCont, exp.PercentileDisc)) and node.this.find(exp.Parameter) is not None:
+        raise Refused(f"{'percentile_cont' if isinstance(node.this, exp.PercentileCont) else 'percentile_disc'} of a parameter; write the number")
     if isinstance(node.this, exp.PercentileCont) and isinstance(order, exp.Order) and isinstance(order.expressions[0], exp.Ordered):
         of = order.expressions[0].this
         if of_kind(of, DECIMALS):
@@ -201,6 +214,7 @@ CALL_RULES: Final[dict[str, Rule]] = {
     "Localtimestamp": _local_time,
     "Translate": _translated,
     "Upper": _upper,
+    **dict.fromkeys(("Lower", "Reverse", "Replace", "StartsWith"), _of_text),
     "Bracket": _element,
     "Lag": _shifted,
     "Lead": _shifted,

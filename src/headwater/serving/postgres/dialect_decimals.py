@@ -68,10 +68,11 @@ def literal_type(text: str) -> exp.DataType:
     scale = max(-exponent, 0) if isinstance(exponent, int) else 0
     if scale or "." in text or "e" in text.lower():
         width = len(number.as_tuple().digits) + max(exponent, 0) if isinstance(exponent, int) else 1
-        return exp.DataType.build(f"decimal({max(width, scale, 1)},{scale})")
+        listed = [exp.DataTypeParam(this=exp.Literal.number(one)) for one in (max(width, scale, 1), scale)]
+        return exp.DataType(this=_T.DECIMAL, expressions=listed)
     if abs(number) < 2**31:
-        return exp.DataType.build("int")
-    return exp.DataType.build("bigint") if abs(number) < 2**63 else decimal(0)
+        return exp.DataType(this=_T.INT)
+    return exp.DataType(this=_T.BIGINT) if abs(number) < 2**63 else decimal(0)
 
 
 def _number_of(text: str) -> Decimal:

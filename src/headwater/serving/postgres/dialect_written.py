@@ -20,9 +20,9 @@ _SHORT: Final = 80
 _OPERAND: Final = "hw_o"
 
 
-def sql_of(node: exp.Expr) -> str:
-    """A translated expression in DuckDB's words. Raises UnsupportedError for what sqlglot can't write."""
-    return node.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
+def sql_of(node: exp.Expr, *, is_last: bool = False) -> str:
+    """A translated expression in DuckDB's words; `is_last` where it isn't needed any more. Raises UnsupportedError for what sqlglot can't write."""
+    return node.sql("duckdb", copy=not is_last, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False, identify=True)
 
 
 def written(sql: str, kind: str | exp.DataType, *of: exp.Expr, divides: bool = False) -> exp.Expr:

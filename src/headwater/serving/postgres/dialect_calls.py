@@ -109,6 +109,29 @@ def _element(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _array(node: exp.Expr) -> exp.Expr:
+    """An array of arrays has rows of one length, and no other rows, which DuckDB doesn't ask for."""
+    _shape_of(node)
+    return node
+
+
+def _shape_of(node: exp.Expr) -> tuple[int, ...]:
+    rows = [_written_out(one) for one in node.expressions]
+    if not any(isinstance(row, exp.Array) or of_kind(row, LISTS) for row in rows):
+        return (len(rows),)
+    shapes = {_shape_of(row) if isinstance(row, exp.Array) else () for row in rows}
+    shape = next(iter(shapes))
+    if len(shapes) > 1 or not shape or 0 in shape:
+        raise Refused("an array of arrays that aren't written out, each as long as the others")
+    return (len(rows), *shape)
+
+
+def _written_out(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, (exp.Paren, exp.Cast)) and isinstance(node.this, (exp.Paren, exp.Cast, exp.Array)):
+        node = node.this
+    return node
+
+
 def _percentile(node: exp.Expr) -> exp.Expr:
     """Between numerics it is double precision in Postgres, and rounded to their scale in DuckDB."""
     order = node.args.get("expression")
@@ -173,6 +196,7 @@ def _refusing(what: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 CALL_RULES: Final[dict[str, Rule]] = {
+    "Array": _array,
     "ConcatWs": _concat_ws,
     "make_date()": _make_date,
     "ArrayToString": _array_to_string,

@@ -115,7 +115,6 @@ NODES: Final = frozenset(
         "PercentileCont",
         "PercentileDisc",
         "Escape",
-        "Array",
         "ArrayAgg",
         "Grouping",
         "GroupingSets",

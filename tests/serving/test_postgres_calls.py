@@ -87,6 +87,37 @@ def test_a_row_may_have_many_quotients(both: Both) -> None:
     assert got == expected
 
 
+@pytest.mark.parametrize(
+    "pattern", [r"x{1", r"x{1,y}", r"^*a", r"$+", r"(+a)", r"a{256}", r"a{2,1000}", r"a{1}{2}", r"[\w-z]", r"[a-\d]", r"[a-b-c]"]
+)
+@pytest.mark.parametrize("sql", ["SELECT 'a' ~ '{}'", "SELECT regexp_replace('a', '{}', 'b')", "SELECT substring('a' from '{}')"])
+def test_a_regular_expression_that_is_an_error_is_one_here(both: Both, sql: str, pattern: str) -> None:
+    for connection in both:
+        assert isinstance(ask(connection, sql.replace("{}", pattern)), psycopg.Error)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^\w+@\w+\.com$",
+        r"^[A-Za-z0-9._%+-]+@[a-z.-]+$",
+        r"^\d{4}-\d{2}$",
+        r"(^|,)a(,|$)",
+        r"[\w.\-]+",
+        r"^$",
+        r"a{2,255}",
+        r"\$\d",
+        r"[-\w]{1,}",
+        r"x{y",
+    ],
+)
+def test_a_regular_expression_finds_the_same(both: Both, pattern: str) -> None:
+    texts = ", ".join(f"('{text}')" for text in ("", "a", "aa", "a@b.com", "2024-01", "a,b", "$1", "x{y", "-", "."))
+    expected, got = (ask(connection, f"SELECT t, t ~ '{pattern}' FROM (VALUES {texts}) v(t) ORDER BY t") for connection in both)
+    assert not isinstance(expected, psycopg.Error)
+    assert got == expected
+
+
 def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:
     sql = f"SELECT current_user, user, session_user, current_role, current_catalog, id FROM {SCHEMA}.facts WHERE current_user = user AND id = 1"
     real, ours = (ask(connection, sql) for connection in both)
@@ -107,6 +138,13 @@ def test_a_query_of_a_table_may_ask_who_asks(both: Both) -> None:
         ("SELECT name FROM {s}.facts WHERE name ~ '[^[:alpha:]]'", "signs that mean something else"),
         ("SELECT regexp_replace(name, '[0-9[:space:]]', '', 'g') FROM {s}.facts", "signs that mean something else"),
         ("SELECT substring(name from '[_[:upper:]]+') FROM {s}.facts", "signs that mean something else"),
+        ("SELECT ARRAY[ARRAY[1, 2], ARRAY[3]]", "each as long as the others"),
+        ("SELECT ARRAY[ARRAY[1, 2]::bigint[], (ARRAY[3])]", "each as long as the others"),
+        ("SELECT ARRAY[ARRAY[ARRAY[1]], ARRAY[ARRAY[2, 3]]]", "each as long as the others"),
+        ("SELECT ARRAY[ARRAY[1, 2], NULL]", "each as long as the others"),
+        ("SELECT ARRAY[ARRAY[id], a] FROM (SELECT id, ARRAY[id, 2] AS a FROM {s}.facts) t", "each as long as the others"),
+        ("SELECT name FROM {s}.facts WHERE name ~ 'a^b'", "something is amiss"),
+        ("SELECT name FROM {s}.facts WHERE name ~ 'a$b'", "something is amiss"),
         ("SELECT E'a'", "a string with escapes"),
         ("SELECT id FROM {s}.facts WHERE price = 'NaN'", "a text beside a numeric"),
         ("SELECT to_timestamp(1.5)", "to_timestamp of what isn't known to be an integer"),

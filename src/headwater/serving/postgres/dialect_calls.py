@@ -8,7 +8,6 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_decimals import decimal, scale_of
 from headwater.serving.postgres.dialect_kinds import (
     DATES,
     DECIMALS,
@@ -24,7 +23,6 @@ from headwater.serving.postgres.dialect_kinds import (
     of_kind,
     plain_text,
     typed,
-    widest,
 )
 from headwater.serving.postgres.dialect_written import bound, once, sql_of, written
 from headwater.serving.postgres.failures import WireError
@@ -122,22 +120,30 @@ def _element(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _shifted(node: exp.Expr) -> exp.Expr:
-    """What stands where there is no row is of one type with the values, which DuckDB reads it as."""
-    of, default = node.this, node.args.get("default")
-    if not (of_kind(of, INTEGERS | DECIMALS | FLOATS) and of_kind(default, INTEGERS | DECIMALS | FLOATS)):
-        return node
-    assert default is not None
-    type = widest([of.type, default.type])
-    if type.this in DECIMALS:
-        scales = scale_of(of.type), scale_of(default.type)
-        if scales[0] is None or scales[1] is None:
-            raise Refused(f"{node.key} with a default whose scale isn't known; cast both: numeric(18,6)")
-        if of_kind(of, DECIMALS) and scales[0] >= scales[1]:
-            return node
-        type = decimal(max(scales[0], scales[1]))
-    if type.this != of.type.this or type.this in DECIMALS:
-        node.set("this", typed(of.copy(), type.sql("duckdb")))
+def with_shape(rule: Rule) -> Rule:
+    """An array of arrays has rows of one length, and no other rows, which DuckDB doesn't ask for."""
+
+    def array(node: exp.Expr) -> exp.Expr:
+        _shape_of(node)
+        return rule(node)
+
+    return array
+
+
+def _shape_of(node: exp.Expr) -> tuple[int, ...]:
+    rows = [_written_out(one) for one in node.expressions]
+    if not any(isinstance(row, exp.Array) or of_kind(row, LISTS) for row in rows):
+        return (len(rows),)
+    shapes = {_shape_of(row) if isinstance(row, exp.Array) else () for row in rows}
+    shape = next(iter(shapes))
+    if len(shapes) > 1 or not shape or 0 in shape:
+        raise Refused("an array of arrays that aren't written out, each as long as the others")
+    return (len(rows), *shape)
+
+
+def _written_out(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, (exp.Paren, exp.Cast)) and isinstance(node.this, (exp.Paren, exp.Cast, exp.Array)):
+        node = node.this
     return node
 
 
@@ -216,8 +222,6 @@ CALL_RULES: Final[dict[str, Rule]] = {
     "Upper": _upper,
     **dict.fromkeys(("Lower", "Reverse", "Replace", "StartsWith"), _of_text),
     "Bracket": _element,
-    "Lag": _shifted,
-    "Lead": _shifted,
     "WithinGroup": _percentile,
     "ExplodingGenerateSeries": _series,
     "SimilarTo": _refusing("SIMILAR TO; write ~ with a regular expression"),

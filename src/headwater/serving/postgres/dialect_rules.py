@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds
+from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds, with_shape
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_mixed import MIXED_RULES, beside
 from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
@@ -121,7 +121,6 @@ NODES: Final = frozenset(
         "PercentileCont",
         "PercentileDisc",
         "Escape",
-        "Array",
         "ArrayAgg",
         "Grouping",
         "GroupingSets",
@@ -161,6 +160,7 @@ RULES: Final[dict[str, Rule]] = {
     **TIME_RULES,
     **CALL_RULES,
     **with_rows(MIXED_RULES),
+    "Array": with_shape(MIXED_RULES["Array"]),
     "Union": with_first_term(MIXED_RULES["Union"]),
     **{name: beside(NUMBER_RULES[name]) for name in ("Add", "Mul", "Sub", "Div", "Mod")},
     "Cast": with_seconds(NUMBER_RULES["Cast"]),

@@ -34,11 +34,32 @@ _ATOM: Final = r"(?:\\[dDwWsS]|\\[^A-Za-z0-9]|\[\^?(?:\\[dws]|\\[^A-Za-z0-9]|[^\
 _SEQUENCE: Final = re.compile(rf"\^?(?:[()]|{_ATOM}(?:[*+?]|\{{\d{{1,2}}(?:,(?:\d{{1,2}})?)?\}})?(?![*+?]))*\$?")
 
 
+#: Characters of a regular expression. To look for what is amiss in it takes a time that grows with the square of its length.
+_MOST_OF_PATTERN: Final = 1000
+#: A sign that is escaped, or one of several in brackets.
+_ONE_SIGN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]", re.DOTALL)
+#: Among single signs, what is an error in Postgres and none in the engine: nothing to repeat, and bounds that are none or beyond 255. And `^` and `$`
+#: in the midst, which the engine overlooks.
+_AMISS: Final = re.compile(
+    r"(?:\A|[(|^$])(?:[*+?]|\{\d)|[*+?}]\{\d|\{\d(?!\d*(?:,\d*)?\})|\{(?:\d*,)?0*(?:[1-9]\d{3}|[3-9]\d\d|2[6-9]\d|25[6-9])|[^(|]\^|\$[^)|]"
+)
+#: In brackets: a range to or from a class or another range.
+_RANGE_AMISS: Final = re.compile(r"\[.*(?:\\[dDwWsS]-[^\]]|(?:\\\\|[^\[^\\])-(?:\\[dDwWsS]|(?:\\.|[^\\])-[^\]]))", re.DOTALL)
+
+
+def _is_amiss(pattern: str) -> bool:
+    return any(map(_RANGE_AMISS.match, _ONE_SIGN.findall(pattern))) or _AMISS.search(_ONE_SIGN.sub("x", pattern)) is not None
+
+
 def _regular(pattern: exp.Expr | None, *, takes: bool = False) -> str:
     """Text of a regular expression; with `takes` one whose match is the same, not only that there is one."""
     text = plain_text(pattern, "a regular expression")
+    if len(text) > _MOST_OF_PATTERN:
+        raise Refused(f"a regular expression of more than {_MOST_OF_PATTERN:,} characters")
     if _STRANGE_PATTERN.search(text):
         raise Refused("a regular expression with signs that mean something else here")
+    if _is_amiss(text):
+        raise Refused("a regular expression in which something is amiss, or stands where it says nothing")
     if takes and not _SEQUENCE.fullmatch(text):
         raise Refused("a regular expression with alternatives, lazy parts or repeated groups, which finds another match here")
     return text

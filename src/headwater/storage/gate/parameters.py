@@ -17,6 +17,7 @@ from headwater.storage.gate.tree import EMPTY_SELECT, Node, expression_of, to_sq
 #: Of a parameter of which nothing else can be told.
 UNKNOWN_TYPE: Final = "VARCHAR"
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "//", "%"})
+_OF_ONE_TYPE: Final = frozenset({"greatest", "least", "list_value", "nullif"})
 _TEXTUAL: Final = frozenset({"~~", "!~~", "~~*", "!~~*", "~~~", "||", "regexp_matches", "regexp_full_match", "like_escape", "ilike_escape"})
 
 
@@ -164,7 +165,7 @@ class _Search:
                 self._pair(node["children"], select, withs)
             case "CASE":
                 self._pair([*(branch["then_expr"] for branch in node["case_checks"]), node["else_expr"]], select, withs)
-            case "FUNCTION" if node["function_name"] in _ARITHMETIC:
+            case "FUNCTION" if node["function_name"] in _ARITHMETIC | _OF_ONE_TYPE:
                 self._pair(node["children"], select, withs)
             case "FUNCTION" if node["function_name"] in _TEXTUAL:
                 for child in node["children"]:
@@ -187,6 +188,8 @@ class _Search:
         if not any(_is_parameter(side) and side["identifier"] not in self._found for side in sides):
             return
         for other in sides:
+            if other.get("class") == "CAST" and not _is_parameter(other):
+                other = {**other, "child": expression_of("NULL")}  # its type is its own, whatever it is of
             if not _has_parameter(other):
                 type_name = self._type_of(other, select, withs)
                 if type_name is not None:

@@ -294,13 +294,20 @@ def _values(node: exp.Expr) -> exp.Expr:
 
 
 def _set_operation(node: exp.Expr) -> exp.Expr:
-    """Column by column."""
+    """Column by column, all queries together."""
+    above = node.parent
+    while isinstance(above, exp.Subquery):
+        above = above.parent
+    if isinstance(above, exp.SetOperation):
+        return node
     columns = [given_by(query) for query in queries_of(node)]
     if any(one is None for one in columns) or len({len(one or ()) for one in columns}) > 1:
         if any(of_kind(value, DECIMALS | _REAL) for one in columns for value in one or ()):
             raise Refused("UNION, INTERSECT or EXCEPT of numerics with * whose columns aren't known; name the columns")
         return node
     for column in zip(*(one or () for one in columns), strict=True):
+        if len(columns) > 2 and any(of_kind(one, _REAL) for one in column) and any(of_kind(one, _DOUBLE) for one in column):
+            raise Refused("UNION, INTERSECT or EXCEPT of more than two queries with real and double precision; cast them to one")
         _convert_column(column)
     return node
 

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from headwater.serving.postgres.dialect_kinds import Rule
 from headwater.serving.postgres.dialect_mixed import convert_many
-from headwater.serving.postgres.dialect_written import holds
+from headwater.serving.postgres.dialect_written import holds, weight
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.refusal import Refused
 
@@ -21,6 +21,8 @@ _AROUND: Final = (
 )
 #: What each of the first columns is compared by before the last one is.
 _STRICT: Final[dict[type[exp.Expr], type[exp.Expr]]] = {exp.LT: exp.LT, exp.LTE: exp.LT, exp.GT: exp.GT, exp.GTE: exp.GT}
+#: Operands stand in the comparison twice, and in one of such comparisons twice more.
+_MOST_REPEATED: Final = 2000
 
 
 def by_column(rule: Rule) -> Rule:
@@ -76,6 +78,8 @@ def _compared(kind: type[exp.Expr], left: Sequence[exp.Expr], right: Sequence[ex
         raise WireError("42601", "unequal number of entries in row expressions")
     if any(holds(one, exp.Rand) for one in (*left, *right)):
         raise Refused("a row, (a, b), with a random number")
+    if kind in _STRICT and sum(map(weight, (*left, *right))) > _MOST_REPEATED:
+        raise Refused("rows, (a, b), of long expressions beside each other; give these names in a subquery")
 
     def one(kind: type[exp.Expr], place: int) -> exp.Expr:
         return by_column(rule)(kind(this=_apart(left[place]), expression=_apart(right[place])))

@@ -427,3 +427,14 @@ def test_who_may_run_no_table_is_told_that(guarded: tuple[Path, dict[str, str]],
     assert "there is no table that you may run" in hw(folder, command, env=nobody).err
     assert "there is no such table that you may run" in hw(folder, command, "marts.*", env=nobody).err
     assert "nothing is selected" in hw(folder, command, "marts.*", "--exclude", "marts.*").err
+
+
+@pytest.mark.parametrize(
+    "command", [["status", "countries"], ["dead", "list", "countries"], ["run", "countries"], ["history", "countries"], ["check", "countries"]]
+)
+def test_a_token_that_is_none_makes_no_lake(make_shop: Callable[..., Path], hw: Any, command: list[str]) -> None:
+    folder = make_shop({"policies/p.yaml": POLICIES, "exports/countries.yaml": EXPORT})
+    hw(folder, "user", "add", "sam", "--oidc")
+    hw(folder, "export", *command, env={"HEADWATER_TOKEN": "hw_none"}, expect=None)
+    assert not (folder / ".headwater" / "lake.sqlite").exists()
+    assert not (folder / ".headwater" / "data").exists()

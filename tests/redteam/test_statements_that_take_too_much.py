@@ -105,7 +105,7 @@ def test_the_catalog_has_no_functions_but_those_that_readers_have(url: str, sql:
     ],
 )
 def test_a_question_to_the_catalog_ends_by_itself(url: str, sql: str, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headwater.serving.postgres.catalog._MOST_SECONDS", 2.0)
+    monkeypatch.setattr("headwater.serving.postgres.catalog.catalogs._MOST_SECONDS", 2.0)
     with psycopg.connect(url, autocommit=True) as connection:
         with pytest.raises(psycopg.Error) as caught:
             connection.execute(sql.encode())

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from beside_postgres import Both, ask
 
-from headwater.serving.postgres.belonging import is_catalog_query
+from headwater.serving.postgres.dialect.belonging import is_catalog_query
 
 
 @pytest.mark.parametrize(

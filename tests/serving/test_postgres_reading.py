@@ -15,8 +15,8 @@ from beside_postgres import SCHEMA, Both, ask, assert_answered_alike
 from psycopg.conninfo import conninfo_to_dict
 
 from headwater import errors
-from headwater.serving.postgres.belonging import is_catalog_query
-from headwater.serving.postgres.dialect import Context, translate
+from headwater.serving.postgres.dialect.belonging import is_catalog_query
+from headwater.serving.postgres.dialect.translation import Context, translate
 from headwater.serving.postgres.failures import WireError, sqlstate
 
 _BOUND: list[tuple[str, tuple[Any, ...]]] = [

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from headwater.serving.postgres.context import Context
-from headwater.serving.postgres.dialect import translate
+from headwater.serving.postgres.dialect.translation import translate
 from headwater.serving.postgres.failures import WireError
 
 

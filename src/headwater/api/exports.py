@@ -102,9 +102,9 @@ class Exports(Room):
         from headwater.state import new_run_id
         from headwater.state.exports import ExportRuns
 
+        access = self._access(export)
         session = self._session()
         state, environment = session.state, self._loaded.environment
-        access = self._access(export)
         run_id = new_run_id(session.clock())
         lost: list[TableName] = []
         with ExitStack() as undo:
@@ -154,10 +154,10 @@ class Exports(Room):
         """How the named exports (none: all) are, by name."""
         from headwater.state.exports import ExportRuns
 
-        session = self._session()
-        runs = ExportRuns(session.state, self._loaded.environment)
         named = [self._loaded.export(name) for name in names]
         caller = self._caller_for(*named, deed="export status", action="look")
+        session = self._session()
+        runs = ExportRuns(session.state, self._loaded.environment)
         wanted = named or self._all_of(caller)
         self._note_look(session.state, caller, f"export status {' '.join(one.name for one in wanted)}".rstrip())
         found = []
@@ -191,9 +191,9 @@ class Exports(Room):
 
     def dead(self, name: str) -> Sequence[DeadLetter]:
         """Rows that the destination refused and that wait, the oldest first, each by its key. Raises ApprovalRefused for who may not see them."""
-        session = self._session()
         export = self._loaded.export(name)
         caller = self._caller_for(export, deed="export dead list")
+        session = self._session()
         access = self._asking().access_of(caller, "export")
         try:
             return session.lake.dead_letters_as(access, _known_as(export, session), export.table_name)

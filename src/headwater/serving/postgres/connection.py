@@ -24,7 +24,7 @@ from headwater.serving.postgres.settings import Settings
 if TYPE_CHECKING:
     import ssl
 
-    from headwater.serving.postgres.catalog import Catalogs
+    from headwater.serving.postgres.catalog.catalogs import Catalogs
     from headwater.serving.postgres.encode import Encoder
     from headwater.serving.postgres.workers import Workers
     from headwater.serving.session import Service

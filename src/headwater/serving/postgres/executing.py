@@ -16,10 +16,10 @@ from headwater.security.principals import Principal
 from headwater.serving.facets import Accountable
 from headwater.serving.noting import note_refused, noted
 from headwater.serving.postgres import types as pg
-from headwater.serving.postgres.catalog import Catalogs
+from headwater.serving.postgres.catalog.catalogs import Catalogs
 from headwater.serving.postgres.copying import Copy, read_copy
 from headwater.serving.postgres.cursors import Cursor, read_fetch
-from headwater.serving.postgres.dialect import Context, Translated, translate
+from headwater.serving.postgres.dialect.translation import Context, Translated, translate
 from headwater.serving.postgres.failures import WireError
 from headwater.serving.postgres.preparing import read_deallocate, read_execute, read_prepare
 from headwater.serving.postgres.settings import Settings

@@ -8,7 +8,7 @@ import socket
 import ssl
 from typing import Final
 
-from headwater.serving.postgres.catalog import Catalogs
+from headwater.serving.postgres.catalog.catalogs import Catalogs
 from headwater.serving.postgres.connection import Connection
 from headwater.serving.postgres.encode import Encoder
 from headwater.serving.postgres.workers import Workers

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.output_names import FUNCTION_NAMES
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.output_names import FUNCTION_NAMES
+from headwater.serving.postgres.dialect.refusal import Refused
 
 _T = exp.DataType.Type
 INTEGERS: Final = frozenset({_T.TINYINT, _T.SMALLINT, _T.INT, _T.BIGINT, _T.UTINYINT, _T.USMALLINT, _T.UINT, _T.UBIGINT, _T.INT128, _T.UINT128})

@@ -10,16 +10,15 @@ from typing import Any, Final
 import sqlglot
 from sqlglot import exp
 
-from headwater.serving.postgres import types as pg
-from headwater.serving.postgres.catalog_known import known
+from headwater.serving.postgres.catalog.known import known
+from headwater.serving.postgres.catalog.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.context import Context, table_parts
+from headwater.serving.postgres.dialect.output_names import name_outputs
+from headwater.serving.postgres.dialect.reading import MOST_TABLES, is_cte
+from headwater.serving.postgres.dialect.trees import put_in_place
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import name_outputs
-from headwater.serving.postgres.reading import MOST_TABLES, is_cte
-from headwater.serving.postgres.relations import SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import SERVER_VERSION
 from headwater.serving.postgres.statements import tokens
-from headwater.serving.postgres.trees import put_in_place
 from headwater.serving.postgres.values import array_parts
 
 VERSION: Final = f"PostgreSQL {SERVER_VERSION} (Headwater, on DuckDB)"
@@ -42,21 +41,6 @@ _TYPE_WORDS: Final = {
     "citext": "text",
     "inet": "text",
 }
-
-
-_TYPED_PARAMETER: Final = re.compile(r'\$(\d+)\s*::\s*(?:pg_catalog\.)?"?(\w+)"?\s*(\[\s*\])?', re.IGNORECASE)
-
-
-def parameter_oids(sql: str) -> dict[int, int]:
-    """The types that a question to the catalog names for its parameters (`$1::oid[]`)."""
-    by_name = {word: one for one in pg.TYPES.values() for word in (one.name, one.sql_name)}
-    by_name |= {"int": pg.TYPES[pg.INT4]}
-    found = {}
-    for number, name, is_array in _TYPED_PARAMETER.findall(sql):
-        one = by_name.get(name.lower())
-        if one is not None:
-            found[int(number)] = one.array if is_array else one.oid
-    return found
 
 
 def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str:

@@ -6,15 +6,15 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_calls import CALL_RULES, with_epoch, with_seconds, with_shape
-from headwater.serving.postgres.dialect_kinds import Rule
-from headwater.serving.postgres.dialect_mixed import MIXED_RULES, beside
-from headwater.serving.postgres.dialect_numbers import NUMBER_RULES
-from headwater.serving.postgres.dialect_recursive import with_first_term
-from headwater.serving.postgres.dialect_rows import with_rows
-from headwater.serving.postgres.dialect_texts import TEXT_RULES
-from headwater.serving.postgres.dialect_times import TIME_RULES
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.calls import CALL_RULES, with_epoch, with_seconds, with_shape
+from headwater.serving.postgres.dialect.kinds import Rule
+from headwater.serving.postgres.dialect.mixed import MIXED_RULES, beside
+from headwater.serving.postgres.dialect.numbers import NUMBER_RULES
+from headwater.serving.postgres.dialect.recursive import with_first_term
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.rows import with_rows
+from headwater.serving.postgres.dialect.texts import TEXT_RULES
+from headwater.serving.postgres.dialect.times import TIME_RULES
 
 #: Nodes that mean the same in both.
 NODES: Final = frozenset(

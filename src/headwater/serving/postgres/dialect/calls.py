@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_kinds import (
+from headwater.serving.postgres.dialect.kinds import (
     DATES,
     DECIMALS,
     FLOATS,
@@ -24,9 +24,9 @@ from headwater.serving.postgres.dialect_kinds import (
     plain_text,
     typed,
 )
-from headwater.serving.postgres.dialect_written import bound, once, sql_of, written
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.written import bound, once, sql_of, written
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.refusal import Refused
 
 
 def _called(name: str, arguments: list[exp.Expr], type: str) -> exp.Expr:

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_decimals import NUMBER_TYPES, Annotator, literal_type, plain_literal
-from headwater.serving.postgres.dialect_kinds import DECIMALS, FLOATS, INTEGERS, TEXTS, is_known, of_kind, widest
+from headwater.serving.postgres.dialect.decimals import NUMBER_TYPES, Annotator, literal_type, plain_literal
+from headwater.serving.postgres.dialect.kinds import DECIMALS, FLOATS, INTEGERS, TEXTS, is_known, of_kind, widest
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.trees import put_in_place
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.refusal import Refused
-from headwater.serving.postgres.trees import put_in_place
 
 _T = exp.DataType.Type
 _NUMBERS: Final = INTEGERS | DECIMALS | FLOATS

@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_written import bound, sql_of, written
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.written import bound, sql_of, written
 
 _PATTERN: Final = re.compile(r"(?P<fm>FM)?(?P<before>S|MI|PL)?(?P<whole>[90][90,G]*)?(?:[.D](?P<fraction>[90]+))?(?P<after>S|MI|PL)?", re.IGNORECASE)
 #: What a DECIMAL of 38 digits can hold.

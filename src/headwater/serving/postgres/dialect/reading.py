@@ -7,8 +7,8 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 
+from headwater.serving.postgres.dialect.output_names import CALLED, KEPT_NAME, SYNONYMS
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import CALLED, KEPT_NAME, SYNONYMS
 from headwater.serving.postgres.statements import tokens
 
 _KEPT: Final = frozenset({"date_part", "ltrim", "rtrim", "power", "pow", "btrim", "lpad", "rpad", "to_char", "to_date", "to_timestamp"})

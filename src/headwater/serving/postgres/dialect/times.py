@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_kinds import (
+from headwater.serving.postgres.dialect.kinds import (
     DATES,
     DECIMALS,
     INTEGERS,
@@ -20,10 +20,10 @@ from headwater.serving.postgres.dialect_kinds import (
     plain_text,
     typed,
 )
-from headwater.serving.postgres.dialect_written import holds, once, written
-from headwater.serving.postgres.number_formats import number_to_char
-from headwater.serving.postgres.refusal import Refused
-from headwater.serving.postgres.time_formats import read_time, to_char
+from headwater.serving.postgres.dialect.number_formats import number_to_char
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.time_formats import read_time, to_char
+from headwater.serving.postgres.dialect.written import holds, once, written
 
 _PARTS: Final = frozenset(
     [

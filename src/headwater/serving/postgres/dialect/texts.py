@@ -8,11 +8,11 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_decimals import is_exact
-from headwater.serving.postgres.dialect_kinds import DECIMALS, FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
-from headwater.serving.postgres.dialect_quotients import quotient_as_text
-from headwater.serving.postgres.dialect_written import once, written
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.decimals import is_exact
+from headwater.serving.postgres.dialect.kinds import DECIMALS, FLOATS, INTEGERS, LISTS, TEXTS, Rule, no_more, of_kind, plain_text, typed
+from headwater.serving.postgres.dialect.quotients import quotient_as_text
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.written import once, written
 
 
 def _like(node: exp.Expr) -> exp.Expr:

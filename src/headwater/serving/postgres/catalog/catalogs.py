@@ -15,10 +15,10 @@ import pyarrow as pa
 from headwater.engine import Connection, Engine, Overtime, Result, parse_statements, parse_tree
 from headwater.errors import Interrupted
 from headwater.serving.postgres import types as pg
-from headwater.serving.postgres.catalog_sql import catalog_sql
+from headwater.serving.postgres.catalog.questions import catalog_sql
+from headwater.serving.postgres.catalog.relations import OWNER_OID, PG_CATALOG, SYSTEM_OIDS, Relations
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.relations import OWNER_OID, PG_CATALOG, SYSTEM_OIDS, Relations
 from headwater.serving.postgres.settings import Settings
 from headwater.serving.postgres.values import Rows, rows_of_table
 from headwater.serving.session import VisibleTable
@@ -198,16 +198,16 @@ def _check_node(node: Any, ctes: frozenset[str]) -> None:
 
 
 def _script(name: str) -> str:
-    return resources.files("headwater.serving.postgres").joinpath(name).read_text()
+    return resources.files("headwater.serving.postgres.catalog").joinpath(name).read_text()
 
 
 def _made(tables: Sequence[VisibleTable], context: Context) -> Engine:
     engine = Engine(threads=1, memory_limit=_MEMORY)
     with engine.connection() as connection:
-        connection.execute(_script("catalog_tables.sql"))
+        connection.execute(_script("tables.sql"))
         _fill(connection, tables, context)
-        connection.execute(_script("catalog_macros.sql"))
-        connection.execute(_script("catalog_rows.sql"))
+        connection.execute(_script("macros.sql"))
+        connection.execute(_script("rows.sql"))
         connection.execute("SET GLOBAL enable_external_access = false")
         connection.execute("SET GLOBAL lock_configuration = true")
     return engine

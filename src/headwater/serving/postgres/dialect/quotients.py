@@ -12,9 +12,9 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_decimals import MOST_DIGITS, QUOTIENT_SCALE, decimal, is_exact, quotient_type, scale_of, width_of
-from headwater.serving.postgres.dialect_written import bound, sql_of, written
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.decimals import MOST_DIGITS, QUOTIENT_SCALE, decimal, is_exact, quotient_type, scale_of, width_of
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.written import bound, sql_of, written
 
 #: Digits behind the point that are found, one more than are kept, and how many of them are found last, which are those that may be rounded away.
 _FOUND: Final = QUOTIENT_SCALE + 1

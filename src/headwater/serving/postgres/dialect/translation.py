@@ -13,18 +13,18 @@ from sqlglot.optimizer.scope import Scope, traverse_scope, walk_in_scope
 from sqlglot.schema import MappingSchema
 
 from headwater.security.hiding import hide_passwords
-from headwater.serving.postgres.belonging import is_catalog_query
-from headwater.serving.postgres.catalog_sql import parameter_oids
+from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, Translated, table_parts
-from headwater.serving.postgres.dialect_kinds import DECIMALS, TEXTS, of_kind, typed
-from headwater.serving.postgres.dialect_quoted import QUOTED_TYPES
-from headwater.serving.postgres.dialect_rules import NODES, RULES
-from headwater.serving.postgres.dialect_written import sql_of, weight
+from headwater.serving.postgres.dialect.belonging import is_catalog_query
+from headwater.serving.postgres.dialect.kinds import DECIMALS, TEXTS, of_kind, typed
+from headwater.serving.postgres.dialect.output_names import FUNCTION_NAMES, name_by_alias, name_columns, output_name
+from headwater.serving.postgres.dialect.quoted import QUOTED_TYPES
+from headwater.serving.postgres.dialect.reading import is_cte, read_postgres
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.rules import NODES, RULES
+from headwater.serving.postgres.dialect.trees import put_in_place
+from headwater.serving.postgres.dialect.written import sql_of, weight
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import FUNCTION_NAMES, name_by_alias, name_columns, output_name
-from headwater.serving.postgres.reading import is_cte, read_postgres
-from headwater.serving.postgres.refusal import Refused
-from headwater.serving.postgres.trees import put_in_place
 from headwater.serving.postgres.types import FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC
 
 __all__ = ["Context", "Translated", "translate"]
@@ -37,12 +37,13 @@ _MOST_MADE: Final = 10_000_000
 _MOST_PARAMETERS: Final = 65_535
 _NUMBERS: Final = {INT2: "smallint", INT4: "int", INT8: "bigint", FLOAT4: "real", FLOAT8: "double"}
 _HINT: Final = "SET headwater.dialect = duckdb asks in DuckDB's own words."
+_TYPED_PARAMETER: Final = re.compile(r'\$(\d+)\s*::\s*(?:pg_catalog\.)?"?(\w+)"?\s*(\[\s*\])?', re.IGNORECASE)
 
 
 def translate(sql: str, context: Context) -> Translated:
     """One query in the session's dialect. Raises WireError with the reason for what has no translation that is sure to mean the same."""
     if is_catalog_query(sql, context.tables, context.dialect):
-        return Translated(sql, True, {}, parameter_oids(sql))
+        return Translated(sql, True, {}, _parameter_oids(sql))
     if context.dialect == "duckdb":
         return Translated(sql)
     explained = re.match(r"\s*explain\s+", sql, re.IGNORECASE)
@@ -77,6 +78,18 @@ def _unread(sql: str, found: str) -> WireError:
     """`found` repeats a word of the text, which must be no password."""
     detail = None if hide_passwords(sql)[1] else found
     return WireError("42601", "the SQL can't be read as Postgres'", detail=detail, hint=_HINT)
+
+
+def _parameter_oids(sql: str) -> dict[int, int]:
+    """The types that a question to the catalog names for its parameters (`$1::oid[]`)."""
+    by_name = {word: one for one in pg.TYPES.values() for word in (one.name, one.sql_name)}
+    by_name |= {"int": pg.TYPES[pg.INT4]}
+    found = {}
+    for number, name, is_array in _TYPED_PARAMETER.findall(sql):
+        one = by_name.get(name.lower())
+        if one is not None:
+            found[int(number)] = one.array if is_array else one.oid
+    return found
 
 
 def _as_query(tree: exp.Expr | None) -> exp.Query | None:

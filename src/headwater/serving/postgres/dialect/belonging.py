@@ -13,7 +13,7 @@ from sqlglot import exp
 from headwater.engine import parse_tree
 from headwater.errors import SqlSyntaxError
 from headwater.serving.postgres.context import table_parts
-from headwater.serving.postgres.reading import MOST_TABLES, folded, is_cte, read_postgres
+from headwater.serving.postgres.dialect.reading import MOST_TABLES, folded, is_cte, read_postgres
 from headwater.serving.postgres.statements import tokens
 from headwater.serving.session import VisibleTable
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_decimals import (
+from headwater.serving.postgres.dialect.decimals import (
     DEVIATION_SCALE,
     MOST_DIGITS,
     added_up,
@@ -21,7 +21,7 @@ from headwater.serving.postgres.dialect_decimals import (
     rounded_type,
     scale_of,
 )
-from headwater.serving.postgres.dialect_kinds import (
+from headwater.serving.postgres.dialect.kinds import (
     BIG_INTEGERS,
     DATES,
     DECIMALS,
@@ -36,10 +36,10 @@ from headwater.serving.postgres.dialect_kinds import (
     of_kind,
     typed,
 )
-from headwater.serving.postgres.dialect_quotients import quotient, quotient_as_text, remainder
-from headwater.serving.postgres.dialect_written import bound, holds, sql_of, written
-from headwater.serving.postgres.refusal import Refused
-from headwater.serving.postgres.trees import put_in_place
+from headwater.serving.postgres.dialect.quotients import quotient, quotient_as_text, remainder
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.trees import put_in_place
+from headwater.serving.postgres.dialect.written import bound, holds, sql_of, written
 
 _T = exp.DataType.Type
 _REAL: Final = frozenset({_T.FLOAT})

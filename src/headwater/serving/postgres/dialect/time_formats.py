@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.refusal import Refused
 
 _NAME_WIDTH: Final = 9
 #: Characters of a pattern. Each may take what is printed once more.

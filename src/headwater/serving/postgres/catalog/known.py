@@ -8,10 +8,10 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_kinds import INTEGERS, Rule
-from headwater.serving.postgres.dialect_rules import NODES, RULES
+from headwater.serving.postgres.dialect.kinds import INTEGERS, Rule
+from headwater.serving.postgres.dialect.output_names import FUNCTION_NAMES
+from headwater.serving.postgres.dialect.rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.output_names import FUNCTION_NAMES
 
 #: Nodes that mean the same here too, for what the catalog holds.
 _NODES: Final = NODES | frozenset(

@@ -13,8 +13,8 @@ from typing import Any, Final
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 
-from headwater.serving.postgres.dialect_kinds import BIG_INTEGERS, DATES, DECIMALS, FLOATS, INTEGERS, widest
-from headwater.serving.postgres.refusal import Refused
+from headwater.serving.postgres.dialect.kinds import BIG_INTEGERS, DATES, DECIMALS, FLOATS, INTEGERS, widest
+from headwater.serving.postgres.dialect.refusal import Refused
 
 _T = exp.DataType.Type
 #: Digits that a DECIMAL holds.

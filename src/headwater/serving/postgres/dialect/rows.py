@@ -8,11 +8,11 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect_kinds import Rule
-from headwater.serving.postgres.dialect_mixed import convert_many
-from headwater.serving.postgres.dialect_written import holds, weight
+from headwater.serving.postgres.dialect.kinds import Rule
+from headwater.serving.postgres.dialect.mixed import convert_many
+from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.written import holds, weight
 from headwater.serving.postgres.failures import WireError
-from headwater.serving.postgres.refusal import Refused
 
 #: Where a row may stand.
 _AROUND: Final = (

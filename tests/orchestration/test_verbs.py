@@ -124,7 +124,7 @@ def test_discard_takes_rows_and_position_back_so_that_the_source_is_read_again(f
 def test_what_the_source_can_not_give_again_goes_to_quarantine_when_discarded(folder: Folder) -> None:
     held(folder).remove("data/orders2.csv")
     summary = call(folder, verbs.discard, [ORDERS])
-    assert "wait in quarantine" in reason(summary, "shop.orders")
+    assert "1 discarded row waits in quarantine" in reason(summary, "shop.orders")
     assert folder.head("SELECT count(*) FROM lake.shop.orders") == [(2,)]
     with folder.session() as session:
         (row,) = session.lake.quarantine(ORDERS)

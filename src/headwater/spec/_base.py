@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
-from headwater.spec.counting import plural
-
 _UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -48,7 +46,8 @@ def format_duration(value: timedelta) -> str:
     seconds = value.total_seconds()
     for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds and seconds % size == 0:
-            return plural(int(seconds // size), word)
+            count = int(seconds // size)
+            return f"{count} {word}{'s' if count != 1 else ''}"  # to be read again: without commas
     return f"{seconds:.6f}".rstrip("0").rstrip(".") + " s"
 
 

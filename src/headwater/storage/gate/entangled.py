@@ -8,7 +8,7 @@ from headwater.errors import StatementRefused
 from headwater.storage.gate.tree import Node
 
 #: The sum over a statement's expressions of how deep each stands, squared: a chain of 290 additions, which takes the engine a third of a
-#: second, or a hundred quotients of numerics in Postgres' words.
+#: second, or some sixty quotients of numerics in Postgres' words.
 _MOST_ENTANGLED: Final = 8_000_000
 #: Subqueries in expressions, one in another.
 _MOST_SUBQUERIES: Final = 12

@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from headwater.serving.postgres.dialect.kinds import INTEGERS, Rule
-from headwater.serving.postgres.dialect.output_names import FUNCTION_NAMES
+from headwater.serving.postgres.dialect.output_names import word_of
 from headwater.serving.postgres.dialect.rules import NODES, RULES
 from headwater.serving.postgres.failures import WireError
 
@@ -17,6 +17,7 @@ from headwater.serving.postgres.failures import WireError
 _NODES: Final = NODES | frozenset(
     [
         "Add",
+        "Anonymous",
         "Array",
         "ArraySize",
         "ArrayToString",
@@ -77,23 +78,16 @@ _NODES: Final = NODES | frozenset(
         "Unnest",
     ]
 )
-_CALLS: Final = frozenset(["all", "pg_get_keywords", "regexp_split_to_table"])
 
 
-def known(node: exp.Expr, calls: frozenset[str]) -> exp.Expr:
-    """The node, or what means the same; `calls` are the names of functions that there are. Raises WireError for what may mean something else."""
+def known(node: exp.Expr) -> exp.Expr:
+    """The node, or what means the same. Raises WireError for what may mean something else."""
     name = type(node).__name__
-    if isinstance(node, exp.Anonymous):
-        called = str(node.this).lower()
-        if called not in calls and called not in _CALLS and not called.startswith("hw_"):
-            raise WireError("42883", f"function {called} does not exist")
-        return node
     rule = _RULES.get(name)
     if rule is not None:
         return rule(node)
     if name not in _NODES:
-        word = FUNCTION_NAMES.get(name, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
-        raise WireError("0A000", f"{'function ' if isinstance(node, exp.Func) else ''}{word} isn't known in questions to the catalog")
+        raise WireError("0A000", f"{'function ' if isinstance(node, exp.Func) else ''}{word_of(node)} isn't known in questions to the catalog")
     return node
 
 

@@ -55,7 +55,7 @@ def catalog_sql(sql: str, context: Context, values: Sequence[Any] | None) -> str
         raise WireError("54001", f"a question to the catalog with more than {MOST_TABLES:,} tables is not translated")
     name_outputs(tree)
     for node in reversed(list(tree.walk(bfs=False))):  # from the leaves up
-        made = _translated(known(node, _NAMES), context, values)
+        made = _translated(known(node), context, values)
         if made is not node:
             put_in_place(made, node)
     try:
@@ -494,7 +494,8 @@ _FUNCTIONS: Final[dict[str, _Maker]] = {
 }
 
 
-_NAMES: Final = frozenset(_FUNCTIONS)
+#: Called as they are.
+_CALLS: Final = frozenset(["all", "pg_get_keywords", "regexp_split_to_table"])
 
 
 def _last_text(arguments: list[exp.Expr]) -> str:
@@ -503,8 +504,12 @@ def _last_text(arguments: list[exp.Expr]) -> str:
 
 
 def _function(node: exp.Anonymous, context: Context) -> exp.Expr:
-    maker = _FUNCTIONS.get(str(node.this).lower())
+    """Raises WireError for one that isn't known. Those behind `hw_` are the catalog's own."""
+    called = str(node.this).lower()
+    maker = _FUNCTIONS.get(called)
     if maker is None:
+        if called not in _CALLS and not called.startswith("hw_"):
+            raise WireError("42883", f"function {called} does not exist")
         return node
     made: exp.Expr = maker(list(node.expressions), context)
     return made

@@ -6,7 +6,7 @@ numerics of several scales, Postgres writes as many digits as the values ask for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from sqlglot.dialects.postgres import Postgres
 
 from headwater.serving.postgres.dialect.kinds import BIG_INTEGERS, DATES, DECIMALS, FLOATS, INTEGERS, widest
 from headwater.serving.postgres.dialect.refusal import Refused
+from headwater.serving.postgres.dialect.trees import queries_of
 
 _T = exp.DataType.Type
 #: Digits that a DECIMAL holds.
@@ -293,18 +294,6 @@ def _set_operation(annotator: Any, node: exp.Expr) -> exp.Expr:
                 columns[place] = (name, made)
                 annotator._set_type(queries[0].selects[place], made)
     return _set(annotator, node, None)
-
-
-def queries_of(node: exp.Expr) -> Iterator[exp.Query]:
-    left = [node]
-    while left:
-        one = left.pop()
-        while isinstance(one, exp.Subquery):
-            one = one.this
-        if isinstance(one, exp.SetOperation):
-            left += [one.args["expression"], one.this]
-        elif isinstance(one, exp.Query):
-            yield one
 
 
 def _values(annotator: Any, node: exp.Expr) -> exp.Expr:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect.output_names import FUNCTION_NAMES
+from headwater.serving.postgres.dialect.output_names import word_of
 from headwater.serving.postgres.dialect.refusal import Refused
 
 _T = exp.DataType.Type
@@ -60,5 +60,4 @@ def no_more(node: exp.Expr, *allowed: str) -> None:
     """Refuses arguments that a rule doesn't know."""
     for name, value in node.args.items():
         if value and name not in allowed:
-            word = FUNCTION_NAMES.get(type(node).__name__, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
-            raise Refused(f"{word} with {name.replace('_', ' ')} isn't known here")
+            raise Refused(f"{word_of(node)} with {name.replace('_', ' ')} isn't known here")

@@ -12,10 +12,10 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect.decimals import MOST_DIGITS, decimal, is_exact, queries_of, scale_of, width_of
+from headwater.serving.postgres.dialect.decimals import MOST_DIGITS, decimal, is_exact, scale_of, width_of
 from headwater.serving.postgres.dialect.kinds import BIG_INTEGERS, DECIMALS, FLOATS, INTEGERS, LISTS, SMALL_INTEGERS, Rule, is_known, of_kind, typed
 from headwater.serving.postgres.dialect.refusal import Refused
-from headwater.serving.postgres.dialect.trees import put_in_place
+from headwater.serving.postgres.dialect.trees import put_in_place, queries_of
 from headwater.serving.postgres.dialect.written import holds, sql_of, written
 
 _T = exp.DataType.Type

@@ -107,8 +107,13 @@ def output_name(item: exp.Expr) -> str | None:
     if isinstance(inner, (exp.Corr, exp.CovarPop, exp.CovarSamp)):
         return {"Corr": "corr", "CovarPop": "covar_pop", "CovarSamp": "covar_samp"}[type(inner).__name__]
     if isinstance(inner, exp.Func) and not isinstance(inner, (exp.And, exp.Or, exp.Not, exp.Binary)):
-        return FUNCTION_NAMES.get(type(inner).__name__, inner.sql_name().lower())
+        return word_of(inner)
     return "?column?"
+
+
+def word_of(node: exp.Expr) -> str:
+    """What users call a node: a function as Postgres does."""
+    return FUNCTION_NAMES.get(type(node).__name__, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
 
 
 def _called(node: exp.Expr) -> str | None:

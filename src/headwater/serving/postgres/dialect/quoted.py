@@ -16,7 +16,7 @@ from sqlglot import exp
 from headwater.serving.postgres.dialect.decimals import NUMBER_TYPES, Annotator, literal_type, plain_literal
 from headwater.serving.postgres.dialect.kinds import DECIMALS, FLOATS, INTEGERS, TEXTS, is_known, of_kind, widest
 from headwater.serving.postgres.dialect.refusal import Refused
-from headwater.serving.postgres.dialect.trees import put_in_place
+from headwater.serving.postgres.dialect.trees import put_in_place, queries_of
 from headwater.serving.postgres.failures import WireError
 
 _T = exp.DataType.Type
@@ -124,7 +124,7 @@ def _rows(annotator: Any, node: exp.Expr) -> None:
 
 def _set_operation(annotator: Any, node: exp.Expr) -> None:
     """The columns of two queries in turn; a text that came out of an inner set operation is a text."""
-    sides = [list(leaves(side)) for side in (node.this, node.args["expression"])]
+    sides = [list(queries_of(side)) for side in (node.this, node.args["expression"])]
     columns = annotator._setop_column_types.get(id(node), [])
     if not all(len(query.selects) == len(columns) for side in sides for query in side):
         return
@@ -139,19 +139,6 @@ def _set_operation(annotator: Any, node: exp.Expr) -> None:
                 columns[place] = (columns[place][0], type)
             elif any(of_kind(one, TEXTS) for one in these) and any(of_kind(one, _NUMBERS) for one in those):
                 raise WireError("42804", f"{node.key.upper()} types text and {_named(type)} cannot be matched")
-
-
-def leaves(node: exp.Expr) -> Iterator[exp.Query]:
-    """The queries that a set operation is made of, from the first; a query by itself."""
-    left = [node]
-    while left:
-        one = left.pop()
-        while isinstance(one, exp.Subquery):
-            one = one.this
-        if isinstance(one, exp.SetOperation):
-            left += [one.args["expression"], one.this]
-        elif isinstance(one, exp.Query):
-            yield one
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------

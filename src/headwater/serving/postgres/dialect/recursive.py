@@ -7,11 +7,11 @@ from typing import Final
 
 from sqlglot import exp
 
-from headwater.serving.postgres.dialect.decimals import MOST_DIGITS, is_exact, queries_of, scale_of, width_of
+from headwater.serving.postgres.dialect.decimals import MOST_DIGITS, is_exact, scale_of, width_of
 from headwater.serving.postgres.dialect.kinds import DECIMALS, FLOATS, INTEGERS, SMALL_INTEGERS, Rule, is_known, of_kind, typed
 from headwater.serving.postgres.dialect.mixed import given_by
 from headwater.serving.postgres.dialect.refusal import Refused
-from headwater.serving.postgres.dialect.trees import put_in_place
+from headwater.serving.postgres.dialect.trees import put_in_place, queries_of
 from headwater.serving.postgres.failures import WireError
 
 _T = exp.DataType.Type

@@ -17,7 +17,7 @@ from headwater.serving.postgres import types as pg
 from headwater.serving.postgres.context import Context, Translated, table_parts
 from headwater.serving.postgres.dialect.belonging import is_catalog_query
 from headwater.serving.postgres.dialect.kinds import DECIMALS, TEXTS, of_kind, typed
-from headwater.serving.postgres.dialect.output_names import FUNCTION_NAMES, name_by_alias, name_columns, output_name
+from headwater.serving.postgres.dialect.output_names import name_by_alias, name_columns, output_name, word_of
 from headwater.serving.postgres.dialect.quoted import QUOTED_TYPES
 from headwater.serving.postgres.dialect.reading import is_cte, read_postgres
 from headwater.serving.postgres.dialect.refusal import Refused
@@ -337,8 +337,7 @@ def _refuse_unknown(node: exp.Expr) -> None:
             raise Refused(f"function {str(node.this).lower()} isn't known here")
         return
     if name not in NODES and name not in RULES:
-        word = FUNCTION_NAMES.get(name, node.sql_name().lower()) if isinstance(node, exp.Func) else node.key
-        raise Refused(f"{'function ' if isinstance(node, exp.Func) else ''}{word} isn't known here")
+        raise Refused(f"{'function ' if isinstance(node, exp.Func) else ''}{word_of(node)} isn't known here")
 
 
 def _annotated_type(duckdb_type: str) -> str:

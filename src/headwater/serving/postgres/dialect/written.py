@@ -14,7 +14,7 @@ from sqlglot import exp
 from headwater.serving.postgres.failures import WireError
 
 #: Characters of one expression. What the rules make of a query could grow much faster than the query.
-MOST_WRITTEN: Final = 1_000_000
+_MOST_WRITTEN: Final = 1_000_000
 #: Up to it an operand may stand in an expression more than once: the engine finds what is alike.
 _SHORT: Final = 80
 _OPERAND: Final = "hw_o"
@@ -27,8 +27,8 @@ def sql_of(node: exp.Expr, *, is_last: bool = False) -> str:
 
 def written(sql: str, kind: str | exp.DataType, *of: exp.Expr, divides: bool = False) -> exp.Expr:
     """An expression in DuckDB's words with the operands `of` in it; `divides` where it is a division itself. Raises WireError for one too long."""
-    if len(sql) > MOST_WRITTEN:
-        raise WireError("54001", f"an expression that takes more than {MOST_WRITTEN:,} characters in DuckDB's words is not translated")
+    if len(sql) > _MOST_WRITTEN:
+        raise WireError("54001", f"an expression that takes more than {_MOST_WRITTEN:,} characters in DuckDB's words is not translated")
     made = exp.Var(this=f"({sql})")
     made.type = exp.DataType.build(kind)
     kinds = set[type[exp.Expr]]().union(*(_kinds(one) for one in of))
